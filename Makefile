@@ -1,0 +1,51 @@
+# Everything installs what it needs first: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := examples/chinese-news/recipe.toml
+
+.PHONY: help install demo full test lint format bench clean
+help:
+	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
+	@echo "make full     the same for an hour"
+	@echo "make test     all tests, with coverage"
+	@echo "make lint     formatting, style and types"
+	@echo "make bench    speed and memory beside transformers' Trainer"
+	@echo "make install  only install, into .venv"
+
+.venv/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,bench,dev]'
+	@touch $@ .venv/.demo
+
+install: .venv/.demo
+
+demo: .venv/.demo
+	$(BIN)/myna run $(DEMO)
+
+full: .venv/.demo
+	$(BIN)/myna run examples/chinese-news/full.toml
+
+# Two processes of tests on two cores; a thread each, since results depend on the number of threads.
+test: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/demo.py
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,5 @@
+"""``python -m myna`` is ``myna``."""
+
+from myna.cli import main
+
+main()

@@ -1,0 +1,308 @@
+"""The command line: one short function a verb that parses, calls and prints.
+
+Results go to standard output, all else to standard error. What a verb needs is imported in it, so that ``myna --help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from myna.errors import InputError, MynaError
+
+if TYPE_CHECKING:
+    from myna.corpus.sources import Format
+    from myna.stages import Observer, Stage
+
+app = typer.Typer(
+    help="From text you own to a language model you can use. Add --debug to see where an error comes from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Help in colours would take longer than all the rest of it.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Model = Annotated[Path, typer.Argument(help="A model's folder, as runs/NAME/finetune/NAME/model.", show_default=False)]
+
+# So many texts are read and answered at a time: enough to sort by length, little in memory.
+_TEXTS_AT_A_TIME = 512
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipe.toml.", show_default=False)],
+    to: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/NAME).")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run and why; do nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all stages anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Do what a recipe describes and is not done yet."""
+    from myna import stages
+    from myna.recipe import read_recipe
+
+    described = read_recipe(recipe, set_ or [])
+    folder = stages.run_folder(described, to)
+    planned = stages.plan(described, folder)
+    due = [stage for stage in planned if fresh or stage.state != "done"]
+    if dry_run:
+        _print_plan(folder, planned, due, as_json)
+        return
+    stages.run(described, folder, fresh=fresh, observer=_observer())
+    _print_outcome(folder, planned, due, as_json)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="A folder of texts, or a table of examples.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.toml"),
+    as_json: Json = False,
+) -> None:
+    """Write a recipe for your own text."""
+    from myna.scaffold import write_recipe
+
+    found = write_recipe(path, to)
+    if as_json:
+        _print_json({"recipe": str(to), **found})
+        return
+    print(f"{to} is written: {found['summary']}")
+    print(f"Read it, change what you like, then:\n  {program()} run {shlex.quote(str(to))}")
+
+
+@app.command()
+def predict(
+    model: Model,
+    text: Annotated[str | None, typer.Option(help="One text.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
+) -> None:
+    """Answer with a fine-tuned model."""
+    if (text is None) == (file is None):
+        raise InputError("give either --text or --file")
+    loaded = _load(model)
+    if file is None:
+        (answer,) = loaded.predict([text])
+        _print_json(answer) if as_json else print(_answer_in_words(answer))
+        return
+    for texts in _in_groups(_texts_of(file, "lines"), _TEXTS_AT_A_TIME):
+        for asked, answer in zip(texts, loaded.predict(texts), strict=True):
+            _print_json(answer) if as_json else print(f"{_answer_in_words(answer)}\t{' '.join(asked.split())}")
+
+
+@app.command()
+def generate(
+    model: Model,
+    prompt: Annotated[str, typer.Option(help="What the text begins with.", show_default=False)],
+    tokens: Annotated[int, typer.Option(help="The most tokens to add.")] = 100,
+    temperature: Annotated[float, typer.Option(help="0: always the most likely token.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw among the fewest with this probability.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Go on from a beginning with a decoder."""
+    made = _load(model).generate(prompt, tokens, temperature, top_k, top_p, seed)
+    if as_json:
+        _print_json({"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish})
+    else:
+        print(made.prompt + made.text)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="Examples (.jsonl, .csv, .tsv), or texts.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Of the resampling for the intervals.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Judge a fine-tuned model on examples, or a decoder on texts."""
+    from myna.evaluation.judging import judge_file
+    from myna.evaluation.language import judge_text
+    from myna.inspection import has_task, model_folder, score_lines
+
+    folder = model_folder(model)
+    if has_task(folder):
+        scores = judge_file(folder, data, seed)
+    else:
+        scores = judge_text(folder, list(_texts_of(data, "auto")), seed)
+    _print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A run, a stage, a model or a recipe.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Say what is in a folder."""
+    from myna import inspection
+
+    facts = inspection.show(path)
+    _print_json(facts) if as_json else print(inspection.describe(facts))
+
+
+@app.command()
+def schema(as_json: Json = True) -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from myna.recipe import json_schema
+
+    print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+
+
+# --------------------------------------------------------------------------------------------------------- printing
+
+
+def program() -> str:
+    """The command as it was given, so that a line that is shown can be pasted."""
+    given = Path(sys.argv[0])
+    if given.name != "myna":
+        return f"{shlex.quote(sys.executable)} -m myna"
+    found = shutil.which("myna")
+    return "myna" if found and Path(found).resolve() == given.resolve() else shlex.quote(str(given))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _print_plan(folder: Path, planned: Sequence[Stage], due: Sequence[Stage], as_json: bool) -> None:
+    from myna.inspection import columns
+
+    if as_json:
+        rows = [{"stage": s.key, "state": s.state, "runs": s in due, "why": s.why} for s in planned]
+        _print_json({"run": str(folder), "stages": rows})
+        return
+    print(
+        "\n".join(
+            columns([[s.key, "would run" if s in due else "done", s.why or "anew" * (s in due)] for s in planned])
+        )
+    )
+    print(f"{len(due)} of {len(planned)} stages would run, in {folder}" if due else f"All is up to date in {folder}")
+
+
+def _print_outcome(folder: Path, planned: Sequence[Stage], due: Sequence[Stage], as_json: bool) -> None:
+    from myna.inspection import next_commands, score_lines, scores_of
+
+    scores, commands = scores_of(folder), next_commands(folder, program())
+    if as_json:
+        report = {"run": str(folder), "report": str(folder / "report.html"), "ran": [s.key for s in due]}
+        _print_json({**report, "scores": scores, "next": commands})
+        return
+    print(f"{len(due)} of {len(planned)} stages were done." if due else "All is up to date.")
+    if scores:
+        print("\n".join(["", "Scores with 95 % intervals, and the best simple method:", *score_lines(scores)]))
+    print("\n".join(["", f"The report: {folder / 'report.html'}", "", "What to try next:"]))
+    print("\n".join(f"  {command}" for command in commands))
+
+
+def _answer_in_words(answer: dict[str, Any]) -> str:
+    if "label" in answer:
+        return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
+    return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"
+
+
+def _observer() -> Observer:
+    from myna import progress
+
+    return progress.observer()
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+
+def _load(model: Path) -> Any:
+    from myna.inference.loaded import load
+    from myna.inspection import model_folder
+
+    return load(model_folder(model))
+
+
+def _texts_of(path: Path, otherwise: Format) -> Iterator[str]:
+    """The texts of a file or folder in their order: of a table its text column; other files are read as told."""
+    from myna.corpus.readers import read
+    from myna.corpus.sources import SourceConfig
+
+    if not path.exists():
+        raise InputError("there is no such file", where=path)
+    table = any(suffix in (".jsonl", ".ndjson", ".csv", ".tsv") for suffix in path.suffixes)
+    for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise)):
+        if not document.text.strip():
+            raise InputError("this text is empty", where=path, line=document.line, remedy="take it out")
+        yield document.text
+
+
+def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    group: list[str] = []
+    for text in texts:
+        group.append(text)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+# ------------------------------------------------------------------------------------------------------ how it ends
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app([word for word in given if word != "--debug"], prog_name="myna", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        line, code = _explain(error)
+        if line:
+            print(f"myna: {line}", file=sys.stderr)
+    # Typer makes its own code of an interrupt.
+    if code == 130:
+        print("myna: interrupted; the same command goes on where it was", file=sys.stderr)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """What to say of an error, in one line, and the exit code."""
+    if isinstance(error, MynaError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return "", 130
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else 1
+    if isinstance(error, BrokenPipeError):
+        # Who read the output has had enough; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "", 1
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full" if full else (error.strerror or str(error)).lower()
+        remedy = "make room and give the same command again" if full else None
+        return str(MynaError(what, where=error.filename, remedy=remedy)), 1
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
+    message = getattr(error, "format_message", None)
+    if message is not None:
+        return f"{_one_line(message())} (see myna --help)", int(getattr(error, "exit_code", 2))
+    return f"a mistake in Myna, please report it ({_one_line(repr(error))}); --debug tells more", 1
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""Evaluation: figures with intervals, simple baselines beside them, and the report that shows both."""

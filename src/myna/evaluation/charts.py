@@ -1,0 +1,128 @@
+"""Line charts as plain figures for the report's template.
+
+The picture is an SVG that stretches to any width (its lines keep theirs), and all letters are HTML beside it, so that
+they are as large on a phone as on a desk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Points = Sequence[tuple[float, float]]
+
+# The picture's own units; they mean nothing outside.
+WIDTH, HEIGHT = 1000, 400
+# More than a line of this many points no screen shows.
+_MOST_POINTS = 240
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, in per cent of its length, and what is written there."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: ``kind`` is its class in the style sheet, ``path`` an SVG path."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with the ticks of its axes; ``name`` and ``across`` are what stands up and along."""
+
+    name: str
+    across: str
+    lines: tuple[Line, ...]
+    down: tuple[Tick, ...]
+    along: tuple[Tick, ...]
+
+
+def line_chart(
+    name: str, across: str, series: Sequence[tuple[str, Points]], level: float | None = None, percent: bool = False
+) -> Chart | None:
+    """A chart of ``(kind, points)``, with a level line where one is given; None where there are no points.
+
+    A kind ``dots`` is drawn as dots on a line, any other as a line alone.
+    """
+    there = [(kind, _thinned(points)) for kind, points in series if points]
+    if not there:
+        return None
+    xs = [x for _, points in there for x, _ in points]
+    ys = [y for _, points in there for _, y in points] + ([] if level is None else [level])
+    low, high, down = _axis(min(ys), max(ys), 4)
+    right = max(xs) or 1.0
+    _, _, along = _axis(0.0, right, 3)
+
+    def place(x: float, y: float) -> str:
+        return f"{WIDTH * x / right:.1f} {HEIGHT * (high - y) / (high - low):.1f}"
+
+    lines = []
+    if level is not None:
+        lines.append(Line("level", f"M{place(0, level)}L{place(right, level)}"))
+    for kind, points in there:
+        lines.append(Line(kind, "M" + "L".join(place(x, y) for x, y in points)))
+        if kind == "dots":
+            lines.append(Line("dot", "".join(f"M{place(x, y)}h0" for x, y in points)))
+    step = down[1] - down[0]
+    return Chart(
+        name,
+        across,
+        tuple(lines),
+        tuple(Tick(100 * (high - y) / (high - low), _level(y, step, percent)) for y in down),
+        tuple(Tick(100 * x / right, short_number(x)) for x in along if x <= right),
+    )
+
+
+def smoothed(points: Points, share: float = 0.04) -> list[tuple[float, float]]:
+    """Means over neighbours: each window holds ``share`` of the points, and is narrower at the ends."""
+    half = int(len(points) * share / 2)
+    ys = np.array([y for _, y in points], np.float64)
+    sums = np.concatenate([[0.0], np.cumsum(ys)])
+    places = np.arange(len(points))
+    reach = np.minimum(half, np.minimum(places, len(points) - 1 - places))
+    means = (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)
+    return [(x, float(mean)) for (x, _), mean in zip(points, means, strict=True)]
+
+
+def short_number(value: float) -> str:
+    """1,200,000 as ``1.2M``, 45,000 as ``45k``."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _thinned(points: Points) -> Points:
+    """Means of neighbours where there are more points than can be seen; the first and the last stay."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    inner = [part.mean(0) for part in np.array_split(np.array(points[1:-1]), _MOST_POINTS - 2)]
+    return [points[0], *((float(x), float(y)) for x, y in inner), points[-1]]
+
+
+def _axis(low: float, high: float, count: int) -> tuple[float, float, list[float]]:
+    """Round bounds around ``low`` … ``high``, and about ``count`` round steps between them."""
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return first * step, last * step, [n * step for n in range(first, last + 1)]
+
+
+def _level(value: float, step: float, percent: bool) -> str:
+    if percent:
+        return f"{100 * value:.0f}%" if step >= 0.0099 else f"{100 * value:.1f}%"
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:.{digits + (round(step * 10**digits, 6) % 1 > 0)}f}"

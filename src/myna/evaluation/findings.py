@@ -1,0 +1,197 @@
+"""What the figures say in plain words, and whether a simple method did better: the report's first screen.
+
+A verdict is by the interval of the *paired* difference between the model and the best simple method, resampled on the
+same examples; where that was not kept, by whether their two intervals are apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from myna.evaluation.gathering import ModelFacts
+from myna.evaluation.phrases import Phrase, listed, named
+
+# With a narrow space that does not break.
+PERCENT = "\u202f%"
+Verdict = Literal["wins", "loses", "open", "alone"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a metric is read: what is better, and how it is written."""
+
+    higher: bool = True
+    unit: Literal["percent", "bits", "count", "number"] = "number"
+
+    def text(self, value: float) -> str:
+        """A value as a reader wants it."""
+        if self.unit == "percent":
+            return f"{100 * value:.1f}{PERCENT}"
+        if self.unit == "count":
+            return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.1f}"
+        return f"{value:.2f}"
+
+    def gap(self, say: Phrase, value: float) -> str:
+        """The size of a difference."""
+        if self.unit == "percent":
+            return say("points", value=f"{100 * value:.1f}")
+        return say("bits", value=f"{value:.2f}") if self.unit == "bits" else self.text(value)
+
+    def bound(self, value: float) -> str:
+        """An end of the interval of a difference."""
+        return f"{100 * value:.1f}" if self.unit == "percent" else self.text(value)
+
+
+MANNERS = {
+    "accuracy": Manner(True, "percent"),
+    "macro_f1": Manner(True, "percent"),
+    "micro_f1": Manner(True, "percent"),
+    "entity_f1": Manner(True, "percent"),
+    "bits_per_character": Manner(False, "bits"),
+    "perplexity": Manner(False, "count"),
+}
+# Which metric speaks for a model: the first of these that it has.
+_MAIN = ("accuracy", "entity_f1", "bits_per_character", "perplexity")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a score's table: the places of dot and interval are in per cent of the track."""
+
+    name: str
+    ours: bool
+    value: str
+    interval: str
+    dot: float
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of a model with its baselines, the best first; ``low`` and ``high`` are the ends of the track."""
+
+    metric: str
+    name: str
+    better: str
+    examples: str
+    rows: tuple[Row, ...]
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said of a model at first: what it does, and how that compares with the best simple method."""
+
+    name: str
+    kind: str
+    does: str
+    value: str
+    baseline: str
+    baseline_value: str
+    verdict: Verdict
+    comparison: str
+    score: Score
+
+
+def manner(metric: str) -> Manner:
+    """How a metric is read; an unknown one is a number of which more is better."""
+    return MANNERS.get(metric, Manner())
+
+
+def kind_of(model: ModelFacts) -> str:
+    """``classification``, ``tagging``, ``masked``, ``causal`` or ``other``."""
+    kind = str(model.details.get("kind", "other"))
+    return kind if kind in ("classification", "tagging", "masked", "causal") else "other"
+
+
+def finding(model: ModelFacts, say: Phrase) -> Finding | None:
+    """What to say of a model; None where it has no score."""
+    if not model.scores:
+        return None
+    metric = next((name for name in _MAIN if name in model.scores), next(iter(model.scores)))
+    entry = model.scores[metric]
+    read = manner(metric)
+    verdict, comparison = _compare(model, metric, say)
+    value = read.text(entry["value"])
+    if read.unit == "bits":
+        value = say("bits", value=value)
+    labels = [label.removeprefix("B-") for label in model.labels if label != "O" and not label.startswith("I-")]
+    does = say(
+        f"does.{kind_of(model)}",
+        labels=listed(say, labels if len(labels) <= 6 else [*labels[:5], "…"]),
+        value=value,
+        examples=f"{entry.get('examples', 0):,}",
+        **({"metric": named(say, "metric", metric)} if kind_of(model) == "other" else {}),
+    )
+    table = score(metric, entry, say)
+    best = next((row for row in table.rows if not row.ours), None)
+    simple = ("", "") if best is None else (best.name, best.value)
+    return Finding(model.name, kind_of(model), does, read.text(entry["value"]), *simple, verdict, comparison, table)
+
+
+def score(metric: str, entry: Mapping[str, Any], say: Phrase) -> Score:
+    """The table of one metric."""
+    read = manner(metric)
+    entries = [(say("this_model"), True, entry)]
+    entries += [(named(say, "baseline", name), False, other) for name, other in entry.get("baselines", {}).items()]
+    entries.sort(key=lambda row: -row[2]["value"] if read.higher else row[2]["value"])
+    scale = math.log if read.unit == "count" and min(e["low"] for _, _, e in entries) > 0 else float
+    low, high = min(scale(e["low"]) for _, _, e in entries), max(scale(e["high"]) for _, _, e in entries)
+    # A margin, so that no mark stands on the edge.
+    margin = (high - low or 1) * 0.06
+    low, high = low - margin, high + margin
+
+    def place(value: float) -> float:
+        return round(100 * (scale(value) - low) / (high - low), 2)
+
+    rows = tuple(
+        Row(
+            name,
+            ours,
+            read.text(e["value"]),
+            f"{read.text(e['low']).removesuffix(PERCENT)} – {read.text(e['high'])}",
+            place(e["value"]),
+            place(e["low"]),
+            round(place(e["high"]) - place(e["low"]), 2),
+        )
+        for name, ours, e in entries
+    )
+    back = math.exp if scale is math.log else float
+    return Score(
+        metric,
+        named(say, "metric", metric),
+        say("higher" if read.higher else "lower"),
+        say("examples", count=f"{entry.get('examples', 0):,}"),
+        rows,
+        read.text(back(low)),
+        read.text(back(high)),
+    )
+
+
+def _compare(model: ModelFacts, metric: str, say: Phrase) -> tuple[Verdict, str]:
+    """The verdict on the best simple method, and a sentence for it."""
+    entry, read = model.scores[metric], manner(metric)
+    baselines = entry.get("baselines", {})
+    if not baselines:
+        return "alone", say("alone")
+    sign = 1 if read.higher else -1
+    best = max(baselines, key=lambda name: sign * baselines[name]["value"])
+    other = baselines[best]
+    places = {"baseline": named(say, "baseline", best), "value": read.text(other["value"])}
+    paired = model.details.get("differences", {}).get(metric, {}).get(best)
+    if paired is None:
+        paired = {"value": entry["value"] - other["value"]}
+        paired |= {"low": entry["low"] - other["high"], "high": entry["high"] - other["low"]}
+    low, high = sorted((sign * paired["low"], sign * paired["high"]))
+    if low <= 0 <= high:
+        return "open", say("open", **places)
+    gap = read.gap(say, abs(paired["value"]))
+    small, large = sorted((abs(low), abs(high)))
+    bounds = {"difference": gap, "low": read.bound(small), "high": read.bound(large)}
+    verdict: Verdict = "wins" if low > 0 else "loses"
+    return verdict, say(verdict, **places, **bounds)

@@ -1,0 +1,216 @@
+"""A pre-trained language model judged on the test split of its corpora, beside n-grams and frequencies.
+
+A decoder is judged by bits per character: what a whole document with its end costs, over its characters, which is
+the same string that the n-grams pay for. An encoder is judged by its perplexity at masked positions, beside that of
+the pieces' frequencies. Writes ``scores.json``, ``details.json`` and ``samples.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myna import files
+from myna.corpus.document import Corpus, Document
+from myna.errors import InputError
+from myna.evaluation import metrics
+from myna.evaluation.baselines import unigram_nats
+from myna.evaluation.ngrams import CharacterNgrams
+from myna.evaluation.samples import continuations, fillings
+from myna.evaluation.scoring import Scores
+from myna.inference.loaded import Loaded, load
+from myna.ledger import Ledger
+from myna.objectives.causal import document_nats
+from myna.objectives.masked import MaskedLM, masked_scores
+from myna.pretraining import make_objective
+from myna.tokens.encoding import encode
+from myna.tokens.pieces import Piece, Pieces
+from myna.tokens.store import TokenStore
+
+VERSION = 1
+# Of a larger test split so many characters are judged: the interval is narrow, and the wait short.
+JUDGED_CHARACTERS = 1_000_000
+# What the n-grams learn from: a month of a newspaper is 2 million.
+NGRAM_CHARACTERS = 50_000_000
+
+Report = Callable[[str, float], None]
+
+
+def evaluate_language_model(
+    model_folder: Path,
+    token_folders: Sequence[Path],
+    corpus_folders: Sequence[Path],
+    folder: Path,
+    seed: int,
+    report: Report = lambda what, share: None,
+) -> Ledger:
+    """Judges the model on the test splits and writes what it finds into ``folder``, which exists and is empty.
+
+    ``token_folders`` are the stores of ``corpus_folders``, in the same order. Without a test split the scores are
+    empty. Raises an :class:`~myna.errors.InputError` for a damaged input.
+    """
+    loaded = load(model_folder)
+    corpora = [Corpus.open(place) for place in corpus_folders]
+    stores = [TokenStore.open(place, "test") for place in token_folders]
+    ledger = Ledger()
+    judged = _judged(stores, ledger)
+    scores, samples = Scores(seed), []
+    documents = [d for corpus, count in zip(corpora, judged, strict=True) for d in _first(corpus, count)]
+    if documents:
+        report("the model", 0.1)
+        counts = _token_counts([TokenStore.open(place, "train") for place in token_folders], loaded.model.config)
+        if loaded.model.kind == "causal":
+            texts = [document.text for document in documents]
+            ids = [store.document(i) for store, count in zip(stores, judged, strict=True) for i in range(count)]
+            nats = _document_nats(loaded, ids)
+            report("n-grams", 0.7)
+            trained = _training_texts(corpora, ledger)
+            ngrams = {
+                "character_bigram": CharacterNgrams(2, trained).bits(texts),
+                "character_trigram": CharacterNgrams(3, trained).bits(texts),
+            }
+            _score_causal(scores, nats, texts, ids, ngrams, counts, loaded)
+            samples = continuations(loaded, documents, seed)
+        else:
+            _score_masked(scores, loaded, stores, judged, counts)
+            samples = fillings(loaded, documents, seed)
+    files.write_json(folder / "scores.json", scores.metrics)
+    files.write_json(folder / "details.json", {"kind": loaded.model.kind, "differences": scores.differences})
+    files.write_json(folder / "samples.json", samples)
+    return ledger
+
+
+def judge_text(model_folder: Path, texts: Sequence[str], seed: int = 1) -> dict[str, Any]:
+    """The scores of a decoder on texts, as in ``scores.json``, without simple methods."""
+    loaded = load(model_folder)
+    if loaded.model.kind != "causal":
+        raise InputError(
+            "this model does not give the bits of a text",
+            where=model_folder,
+            remedy="give a decoder, or a fine-tuned model and labelled examples",
+        )
+    if not texts:
+        raise InputError("there is no text to judge")
+    ids = [encoding.ids for encoding in encode(loaded.tokenizer, texts)]
+    scores = Scores(seed)
+    _score_causal(scores, _document_nats(loaded, ids), texts, ids, {}, None, loaded)
+    return scores.metrics
+
+
+def _judged(stores: Sequence[TokenStore], ledger: Ledger) -> list[int]:
+    """How many documents of each store are judged: all, or the first of a share of ``JUDGED_CHARACTERS``."""
+    total = sum(int(store.characters.sum()) for store in stores)
+    judged = []
+    for store in stores:
+        characters = np.asarray(store.characters, np.int64)
+        room = JUDGED_CHARACTERS * int(characters.sum()) / max(1, total)
+        count = len(characters) if total <= JUDGED_CHARACTERS else int(np.searchsorted(characters.cumsum(), room)) + 1
+        count = min(count, len(characters))
+        tokens, some = int(store.bounds[count]), int(characters[:count].sum())
+        rest = {"documents": len(characters) - count, "characters": int(characters.sum()) - some}
+        ledger.came_in(documents=len(characters), characters=int(characters.sum()), tokens=store.tokens)
+        ledger.kept(documents=count, characters=some, tokens=tokens)
+        ledger.dropped(f"beyond {JUDGED_CHARACTERS:,} characters to judge", **rest, tokens=store.tokens - tokens)
+        judged.append(count)
+    return judged
+
+
+def _first(corpus: Corpus, count: int) -> Iterator[Document]:
+    for number, document in enumerate(corpus.documents("test", ["text", "words"])):
+        if number == count:
+            return
+        yield document
+
+
+def _training_texts(corpora: Sequence[Corpus], ledger: Ledger) -> list[str]:
+    texts: list[str] = []
+    read = 0
+    for corpus in corpora:
+        for document in corpus.documents("train", ["text"]):
+            if read >= NGRAM_CHARACTERS:
+                ledger.note("training documents that the n-grams did without", 1)
+                continue
+            texts.append(document.text)
+            read += len(document.text)
+    return texts
+
+
+def _token_counts(stores: Sequence[TokenStore], config: Any) -> tuple[NDArray[np.int64], int]:
+    """How often each piece stands in the training splits, ``(vocabulary,)``, and how many documents there are."""
+    counts = np.zeros(config.vocabulary_size, np.int64)
+    for store in stores:
+        counts += np.bincount(store.ids, minlength=config.vocabulary_size)
+    return counts, sum(store.documents for store in stores)
+
+
+def _document_nats(loaded: Loaded, ids: Sequence[NDArray[Any]]) -> metrics.Floats:
+    return document_nats(loaded.model, ids, loaded.tokenizer.start, loaded.tokenizer.end)
+
+
+def _score_causal(
+    scores: Scores,
+    nats: metrics.Floats,
+    texts: Sequence[str],
+    ids: Sequence[NDArray[Any]],
+    ngrams: dict[str, metrics.Floats],
+    counts: tuple[NDArray[np.int64], int] | None,
+    loaded: Loaded,
+) -> None:
+    characters = np.array([len(text) for text in texts], np.float64)
+    scores.add(
+        "bits_per_character",
+        metrics.bits_per_character,
+        np.stack([nats / np.log(2), characters], 1),
+        {name: np.stack([bits, characters], 1) for name, bits in ngrams.items()},
+    )
+    lengths = np.array([len(line) + 1 for line in ids], np.float64)
+    simple = {}
+    if counts is not None:
+        frequencies, documents = counts
+        frequencies = frequencies.copy()
+        frequencies[loaded.tokenizer.end] += documents
+        lines = [np.append(line, loaded.tokenizer.end).astype(np.int64) for line in ids]
+        costs = np.array([unigram_nats(frequencies, line).sum() for line in lines])
+        simple["unigram"] = np.stack([costs, lengths], 1)
+    scores.add("perplexity", metrics.perplexity, np.stack([nats, lengths], 1), simple)
+
+
+def _score_masked(
+    scores: Scores,
+    loaded: Loaded,
+    stores: Sequence[TokenStore],
+    judged: Sequence[int],
+    counts: tuple[NDArray[np.int64], int],
+) -> None:
+    facts = loaded.facts
+    objective = make_objective("masked", loaded.tokenizer, facts.get("mask_ratio", 0.15), facts.get("whole_word", True))
+    assert isinstance(objective, MaskedLM)
+    items = _Chosen(objective.items(stores, loaded.model.config.maximum_length), stores, judged)
+    found = masked_scores(loaded.model, objective, items)  # type: ignore[arg-type]
+    size = int(items.documents.max()) + 1
+    targets = np.bincount(found.documents, minlength=size).astype(np.float64)
+    there = targets > 0
+    frequent = unigram_nats(counts[0], found.targets)
+
+    def statistics(costs: metrics.Floats) -> metrics.Floats:
+        return np.stack([np.bincount(found.documents, costs, size), targets], 1)[there]
+
+    scores.add("perplexity", metrics.perplexity, statistics(found.nats), {"unigram": statistics(frequent)})
+
+
+class _Chosen:
+    """The pieces of the documents that are judged."""
+
+    def __init__(self, pieces: Pieces, stores: Sequence[TokenStore], judged: Sequence[int]) -> None:
+        bases = np.cumsum([0, *(store.documents for store in stores)])[:-1]
+        wanted = np.concatenate([base + np.arange(count) for base, count in zip(bases, judged, strict=True)])
+        self._pieces, self._rows = pieces, np.flatnonzero(np.isin(pieces.documents, wanted))
+        self.lengths = pieces.lengths[self._rows]
+        self.documents = pieces.documents[self._rows]
+
+    def __getitem__(self, index: int) -> Piece:
+        return self._pieces[int(self._rows[index])]

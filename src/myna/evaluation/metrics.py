@@ -1,0 +1,127 @@
+"""Figures of merit, each a function of sums.
+
+What is counted for each example (cells of a confusion matrix, entities, bits, characters) is added up, and a metric
+is a function of the sums alone. So a score can be streamed, is never a mean of means, and can be resampled
+(:mod:`myna.evaluation.significance`). Each function takes sums with any leading dimensions and keeps them: one row
+of sums gives a number, a thousand resampled rows give a thousand numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+SpanTuple = tuple[int, int, str]
+
+
+def confusion(expected: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """How often each label was taken for each, ``(labels, labels)``: rows are what is right, columns what was said.
+
+    Raises a KeyError for a label that is not among ``labels``.
+    """
+    number = {label: i for i, label in enumerate(labels)}
+    rows = np.array([number[label] for label in expected], np.int64)
+    columns = np.array([number[label] for label in predicted], np.int64)
+    size = len(labels)
+    counts: NDArray[np.int64] = np.bincount(rows * size + columns, minlength=size * size)
+    return counts.reshape(size, size)
+
+
+def accuracy(cells: NDArray[np.number]) -> Floats:
+    """The share that is right, ``(…)``, of confusion matrices ``(…, labels, labels)``."""
+    right = np.trace(cells, axis1=-2, axis2=-1)
+    return _share(right, cells.sum((-2, -1)))
+
+
+def f1_by_class(cells: NDArray[np.number]) -> Floats:
+    """The F1 of each class, ``(…, labels)``; 0 for a class that neither occurs nor is predicted."""
+    right = np.diagonal(cells, axis1=-2, axis2=-1)
+    return _share(2 * right, cells.sum(-1) + cells.sum(-2))
+
+
+def macro_f1(cells: NDArray[np.number]) -> Floats:
+    """The mean F1, ``(…)``, of the classes that occur or are predicted (as scikit-learn's)."""
+    there = (cells.sum(-1) + cells.sum(-2)) > 0
+    return _share((f1_by_class(cells) * there).sum(-1), there.sum(-1))
+
+
+def precision_by_class(cells: NDArray[np.number]) -> Floats:
+    """Of what was called this class, the share that is it, ``(…, labels)``."""
+    return _share(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-2))
+
+
+def recall_by_class(cells: NDArray[np.number]) -> Floats:
+    """Of what is this class, the share that was called so, ``(…, labels)``."""
+    return _share(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1))
+
+
+def micro_f1(counts: NDArray[np.number]) -> Floats:
+    """The F1, ``(…)``, of counts ``(…, 3)``: right, predicted, expected. 0 where there is nothing at all."""
+    return _share(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
+
+
+def precision(counts: NDArray[np.number]) -> Floats:
+    """The share, ``(…)``, of what was predicted that is right, of counts as in :func:`micro_f1`."""
+    return _share(counts[..., 0], counts[..., 1])
+
+
+def recall(counts: NDArray[np.number]) -> Floats:
+    """The share, ``(…)``, of what was expected that was found, of counts as in :func:`micro_f1`."""
+    return _share(counts[..., 0], counts[..., 2])
+
+
+def entity_counts(
+    expected: Sequence[Iterable[SpanTuple]], predicted: Sequence[Iterable[SpanTuple]], label: str | None = None
+) -> NDArray[np.int64]:
+    """Entities of each document, ``(documents, 3)``: found with the right bounds and label, predicted, expected.
+
+    Spans are ``(start, end, label)``. With ``label`` only those of that label are counted. The :func:`micro_f1` of
+    the sum is the entity F1 of seqeval.
+    """
+    rows = []
+    for right, said in zip(expected, predicted, strict=True):
+        first = {span for span in right if label is None or span[2] == label}
+        second = {span for span in said if label is None or span[2] == label}
+        rows.append((len(first & second), len(second), len(first)))
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
+    """The spans ``(first unit, unit behind the last, label)`` in BIO or BIOES tags, read leniently as seqeval does.
+
+    An inside tag that follows nothing of its label begins a span of its own.
+    """
+    spans: list[SpanTuple] = []
+    start, label = 0, ""
+    previous = "O"
+    for place, tag in enumerate([*tags, "O"]):
+        kind, _, name = tag.partition("-")
+        goes_on = kind in ("I", "E") and name == label and previous not in ("O", "E", "S")
+        if previous != "O" and not goes_on:
+            spans.append((start, place, label))
+        if kind != "O" and not goes_on:
+            start, label = place, name
+        previous = kind
+    return spans
+
+
+def bits_per_character(sums: NDArray[np.number]) -> Floats:
+    """Bits over characters, ``(…)``, of sums ``(…, 2)``: bits of whole documents with their ends, characters."""
+    return _share(sums[..., 0], sums[..., 1])
+
+
+def perplexity(sums: NDArray[np.number]) -> Floats:
+    """exp of nats over targets, ``(…)``, of sums ``(…, 2)``: nats, targets."""
+    result: Floats = np.exp(_share(sums[..., 0], sums[..., 1]))
+    return result
+
+
+def _share(part: NDArray[np.number], whole: NDArray[np.number]) -> Floats:
+    """part / whole, and 0 where there is nothing."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    nothing = np.zeros(np.broadcast_shapes(part.shape, whole.shape))
+    result: Floats = np.divide(part, whole, out=nothing, where=whole != 0)
+    return result

@@ -1,0 +1,243 @@
+"""What the report says in its own words, in English and in Chinese. A phrase has the same places in both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# Each phrase: English, Chinese.
+PHRASES: dict[str, tuple[str, str]] = {
+    "report": ("Report of a training run", "训练报告"),
+    "lede": (
+        "Myna read {characters} characters in {documents} documents and made {models} in {time}.",
+        "Myna 读了 {documents} 篇文档、{characters} 个字符，用 {time} 训练出{models}。",
+    ),
+    "one_model": ("one model", "一个模型"),
+    "models": ("{count} models", " {count} 个模型"),
+    "unseen": (
+        "All figures are from text that no model was trained on; lines show 95\u202f% intervals.",
+        "成绩都来自模型没有见过的文本；横线是 95\u202f% 置信区间。",
+    ),
+    "nothing": ("Nothing has been evaluated yet.", "还没有评测结果。"),
+    "contents": ("Contents", "目录"),
+    "glance.model": ("Model", "模型"),
+    "glance.here": ("Score", "成绩"),
+    "glance.simple": ("Best simple method", "最好的简单方法"),
+    "training": ("Training", "训练"),
+    "does.classification": (
+        "tells {labels} apart: {value} of {examples} unseen texts are right.",
+        "区分{labels}：{examples} 篇没见过的文本中答对 {value}。",
+    ),
+    "does.tagging": (
+        "finds {labels} in text: entity F1 {value} on {examples} unseen sentences.",
+        "在文本里找出{labels}：在 {examples} 个没见过的句子上，实体 F1 为 {value}。",
+    ),
+    "does.causal": (
+        "writes on from a beginning: it needs {value} for each character of unseen text.",
+        "接着开头往下写：没见过的文本，平均每个字符需要 {value}。",
+    ),
+    "does.masked": (
+        "fills in hidden words: as unsure as a choice among {value} equally likely pieces.",
+        "填出被遮住的词：相当于在 {value} 个同样可能的词片里选一个。",
+    ),
+    "does.other": ("{metric} {value}.", "{metric}：{value}。"),
+    "wins": (
+        "Better by {difference} (95\u202f%: {low} to {high}) than the best simple method, {baseline} ({value}).",
+        "比最好的简单方法（{baseline}，{value}）好 {difference}（95\u202f% 区间 {low} 到 {high}）。",
+    ),
+    "loses": (
+        "The simple method wins: {baseline} reaches {value}, better by {difference} (95\u202f%: {low} to {high}).",
+        "简单方法更好：{baseline}达到 {value}，好 {difference}（95\u202f% 区间 {low} 到 {high}）。",
+    ),
+    "open": (
+        "No sure difference from the best simple method, {baseline} ({value}): the gap can be chance.",
+        "和最好的简单方法（{baseline}，{value}）没有确定的差别：差距可能只是偶然。",
+    ),
+    "alone": ("There is no simple method to compare with.", "没有可以对比的简单方法。"),
+    "verdict.wins": ("better", "更好"),
+    "verdict.loses": ("worse", "更差"),
+    "verdict.open": ("no sure difference", "不分高下"),
+    "verdict.alone": ("no comparison", "没有对比"),
+    "this_model": ("this model", "本模型"),
+    "points": ("{value} points", "{value} 个百分点"),
+    "bits": ("{value} bits", "{value} 比特"),
+    "metric.accuracy": ("Accuracy", "准确率"),
+    "metric.macro_f1": ("Macro F1", "宏平均 F1"),
+    "metric.micro_f1": ("Micro F1", "微平均 F1"),
+    "metric.entity_f1": ("Entity F1", "实体 F1"),
+    "metric.perplexity": ("Perplexity", "困惑度"),
+    "metric.bits_per_character": ("Bits per character", "每字符比特数"),
+    "lower": ("lower is better", "越低越好"),
+    "higher": ("higher is better", "越高越好"),
+    "baseline.majority": ("always the commonest label", "总答最常见的标签"),
+    "baseline.tfidf_logistic_regression": ("TF-IDF + logistic regression", "TF-IDF + 逻辑回归"),
+    "baseline.most_frequent_tag": ("each character's commonest tag", "每个字最常见的标记"),
+    "baseline.known_names": ("a list of the names in training", "训练文本中的名字表"),
+    "baseline.character_bigram": ("character bigrams", "字符二元模型"),
+    "baseline.character_trigram": ("character trigrams", "字符三元模型"),
+    "baseline.unigram": ("each piece's frequency", "词片频率"),
+    "method": ("Method", "方法"),
+    "value": ("Value", "成绩"),
+    "interval": ("95\u202f% interval", "95\u202f% 区间"),
+    "examples": ("{count} examples", "{count} 个样例"),
+    "kind.masked": ("encoder · masked language model", "编码器 · 掩码语言模型"),
+    "kind.causal": ("decoder · causal language model", "解码器 · 因果语言模型"),
+    "kind.classification": ("text classifier", "文本分类"),
+    "kind.tagging": ("tagger", "序列标注"),
+    "kind.other": ("model", "模型"),
+    "facts": (
+        "{parameters} parameters · {tokens} tokens · {steps} steps · {time}",
+        "{parameters} 个参数 · {tokens} 个词片 · {steps} 步 · {time}",
+    ),
+    "loss": ("Loss, nats", "损失（奈特）"),
+    "tokens_seen": ("tokens seen", "读过的词片"),
+    "curve": (
+        "Training loss (fine line: as logged; bold: smoothed) and, as dots, the validation loss.",
+        "训练损失（细线：原始记录；粗线：平滑后）；圆点是验证集上的损失。",
+    ),
+    "curve_alone": (
+        "Training loss: the fine line as logged, the bold one smoothed.",
+        "训练损失：细线是原始记录，粗线经过平滑。",
+    ),
+    "score_curve": (
+        "On the validation split. The best was kept.",
+        "验证集上的成绩，保留最好的一次。",
+    ),
+    "by_label": ("By label", "各类成绩"),
+    "label": ("Label", "标签"),
+    "precision": ("Precision", "精确率"),
+    "recall": ("Recall", "召回率"),
+    "f1": ("F1", "F1"),
+    "count": ("Count", "数量"),
+    "confusion": ("What was taken for what", "混淆矩阵"),
+    "confusion_caption": (
+        "Rows: the label by hand; columns: what the model said. The shade is the share of the row.",
+        "行：人工标签；列：模型的回答。颜色深浅是占该行的比例。",
+    ),
+    "by_hand": ("by hand", "人工"),
+    "by_model": ("by the model", "模型"),
+    "mistakes": ("Mistakes worth reading", "值得一读的错误"),
+    "surest": (
+        "Of {wrong} wrong answers, those that the model was surest of. Some are slips of the labels.",
+        "{wrong} 个错误回答里模型最有把握的几个；其中有些是标签本身有误。",
+    ),
+    "said": ("{share} sure of {predicted}, marked {expected}", "{share} 把握认为是“{predicted}”，标注是“{expected}”"),
+    "entity_mistakes": (
+        "Of {wrong} sentences with a wrong or a missed span, some that the model was surest of.",
+        "{wrong} 个句子里有错标或漏标，下面是模型最有把握的几句。",
+    ),
+    "missed": ("missed", "漏掉"),
+    "wrong": ("wrong", "错标"),
+    "cut": ("… {count} more characters", "……还有 {count} 个字符"),
+    "samples": ("What it writes", "它写的文字"),
+    "samples_caption": (
+        "The beginning in bold was given. {settings}. Nothing was picked by hand.",
+        "粗体是给出的开头。{settings}。未经挑选。",
+    ),
+    "settings": (
+        "Temperature {temperature}, top-p {top_p}, seed {seed}",
+        "温度 {temperature}，top-p {top_p}，种子 {seed}",
+    ),
+    "fills": ("What it fills in", "它填的词"),
+    "fills_caption": (
+        "The framed words were hidden. Below each text: what stood there, and the model's first guesses.",
+        "加框的词被遮住了。每段文字下面是原词和模型最先猜的几个。",
+    ),
+    "data": ("The text", "文本"),
+    "keywords": ("Words that tell the text", "关键词"),
+    "keywords_caption": (
+        "Without stop words, by log-odds with the whole as prior, in deviations (Monroe et al. 2008).",
+        "去掉停用词，按对数几率差排序（以全部文本为先验，单位为标准差；Monroe 等 2008）。",
+    ),
+    "keywords_counts": ("Words without stop words, by how often they occur.", "去掉停用词后，按出现次数排序。"),
+    "keywords_budget": (
+        "Counted in the first {characters} characters of a corpus.",
+        "每个语料只统计前 {characters} 个字符。",
+    ),
+    "against": ("{part}, against {rest}", "{part}，对比{rest}"),
+    "other_labels": ("the other labels", "其他标签"),
+    "other_corpora": ("the other corpora", "其他语料"),
+    "word": ("Word", "词"),
+    "here": ("here", "这里"),
+    "elsewhere": ("elsewhere", "别处"),
+    "deviations": ("surprise", "显著度"),
+    "ledger": ("The ledger", "账目"),
+    "ledger_caption": (
+        "What came in, what was kept, and what was dropped and why: in + added = kept + dropped, to the character.",
+        "进来多少、留下多少、因何丢掉多少：进入 + 增加 = 留下 + 丢掉，精确到字符。",
+    ),
+    "in": ("came in", "进入"),
+    "kept": ("kept", "留下"),
+    "dropped": ("dropped: {reason}", "丢掉：{reason}"),
+    "added": ("added: {reason}", "增加：{reason}"),
+    "also": ("Also counted", "另外统计"),
+    "unit.documents": ("documents", "文档"),
+    "unit.characters": ("characters", "字符"),
+    "unit.tokens": ("tokens", "词片"),
+    "unit.labels": ("labels", "标签"),
+    "unit.words": ("words", "词"),
+    "unit.examples": ("examples", "样例"),
+    "run": ("The run", "运行"),
+    "stages": ("Time and sizes", "时间与大小"),
+    "stage": ("Stage", "步骤"),
+    "time": ("Time", "用时"),
+    "size": ("On disk", "磁盘占用"),
+    "all": ("All", "合计"),
+    "machine": ("The machine", "机器"),
+    "machine.threads": ("Threads", "线程"),
+    "machine.torch": ("PyTorch", "PyTorch"),
+    "machine.cpu": ("Instructions", "指令集"),
+    "machine.matrix_gflops": ("Matrix rate, GFLOP/s", "矩阵速度（GFLOP/s）"),
+    "machine.peak_bytes": ("Peak memory", "内存峰值"),
+    "try": ("Try the models", "试用模型"),
+    "try_caption": ("From the folder where the run was started:", "在启动运行的目录下："),
+    "recipe": ("The recipe", "配方"),
+    "recipe_caption": ("This file makes the same run again: ", "用这个文件可以重现本次运行："),
+    "made": ("Made by Myna {version}.", "由 Myna {version} 生成。"),
+    "and": (" and ", "和"),
+    "comma": (", ", "、"),
+}
+
+Phrase = Callable[..., str]
+
+
+def phrases(language: str) -> Phrase:
+    """A function that gives a phrase by its name, its places filled in; ``language`` is ``en`` or ``zh``."""
+    column = ("en", "zh").index(language)
+
+    def say(name: str, **places: object) -> str:
+        return PHRASES[name][column].format(**places)
+
+    return say
+
+
+def named(say: Phrase, kind: str, name: str) -> str:
+    """The phrase ``KIND.NAME``, or the name itself where there is none."""
+    return say(f"{kind}.{name}") if f"{kind}.{name}" in PHRASES else name.replace("_", " ")
+
+
+def listed(say: Phrase, names: list[str]) -> str:
+    """``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return say("comma").join(names[:-1]) + say("and") + names[-1]
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``1 h 04 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}\u00a0s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60:02d}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60:02d}\u00a0min"
+
+
+def size(count: float) -> str:
+    """``12.3 MB``, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f}\u00a0{unit}" if unit == "B" or count >= 100 else f"{count:.1f}\u00a0{unit}"
+        count /= 1000
+    return f"{count:.1f}\u00a0TB"

@@ -1,0 +1,230 @@
+"""Files that are whole or not there: the only place that writes artefacts and renames them into being.
+
+Every artefact is written beside its place under a hidden name (``.NAME.new``), synced, and renamed. A crash at any
+instant leaves the old artefact or the new one; what it left beside is cleared by :func:`sweep` at the next start.
+A folder that replaces an older one cannot be swapped in one call everywhere, so the old one steps aside as
+``.NAME.old`` for the moment between two renames, and :func:`sweep` puts it back where the second never came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from myna.errors import InputError, RunError
+
+_CHUNK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turns what the operating system says of a write into one line that a user understands."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            remedy = "make room and give the same command again: it goes on where it was"
+            raise RunError("the disk is full", where=path, remedy=remedy) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise RunError(
+                "this place cannot be written to", where=path, remedy="choose another with --to"
+            ) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(root, name), os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_folder(Path(root))
+
+
+def open_new(path: Path) -> IO[bytes]:
+    """A binary file to write inside a folder of :func:`new_folder`, which syncs it at the end."""
+    return open(path, "wb")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path | str) -> Iterator[Path]:
+    """Gives a folder to fill beside ``path``; when the block ends well it becomes ``path``, whole.
+
+    Where the block raises, nothing of it is left and an older ``path`` stays as it was.
+    """
+    path = Path(path)
+    beside, aside = path.parent / f".{path.name}.new", path.parent / f".{path.name}.old"
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if beside.exists():
+            shutil.rmtree(beside)
+        beside.mkdir()
+        try:
+            yield beside
+            _sync_tree(beside)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        if path.exists():
+            os.rename(path, aside)
+        os.rename(beside, path)
+        _sync_folder(path.parent)
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Writes a single file so that a crash leaves the old content or the new."""
+    path = Path(path)
+    beside = path.parent / f".{path.name}.new"
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(beside, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+        os.rename(beside, path)
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """:func:`write_bytes` in UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """:func:`write_bytes` of readable JSON; numbers that are not finite are refused."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """The value in a JSON file of Myna's own; a missing or broken one is an :class:`InputError`."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise InputError("this file is missing", where=path) from None
+    except (OSError, ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise InputError(f"this file is damaged ({error})", where=path, line=line) from error
+
+
+def append_text(path: Path | str, text: str) -> None:
+    """Adds to the end of a log; a crash can cut its last line, which :func:`truncate` then takes away."""
+    with _told(Path(path)), open(path, "ab") as stream:
+        stream.write(text.encode("utf-8"))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def truncate(path: Path | str, size: int) -> None:
+    """Cuts a log to its first ``size`` bytes."""
+    with _told(Path(path)), open(path, "r+b") as stream:
+        stream.truncate(size)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def remove(path: Path | str) -> None:
+    """Takes a file or a folder away; a folder first loses its name, so that no half of it is ever read."""
+    path = Path(path)
+    if path.is_dir():
+        aside = path.parent / f".{path.name}.new"
+        if aside.exists():
+            shutil.rmtree(aside)
+        os.rename(path, aside)
+        shutil.rmtree(aside)
+    elif path.exists():
+        path.unlink()
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file below ``folder`` by its relative name, sorted."""
+    folder = Path(folder)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names
+    }
+
+
+def verify(folder: Path | str, expected: dict[str, dict[str, Any]]) -> None:
+    """Raises an :class:`InputError` that names the first file which is not as the manifest says."""
+    for name, entry in expected.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            raise InputError("this file is missing", where=path)
+        if path.stat().st_size != entry["bytes"]:
+            raise InputError(f"this file has {path.stat().st_size} bytes, not {entry['bytes']}", where=path)
+        if sha256(path) != entry["sha256"]:
+            raise InputError("this file is damaged: its checksum differs", where=path)
+
+
+@contextlib.contextmanager
+def lock(folder: Path | str) -> Iterator[None]:
+    """Holds ``folder`` for this process; a :class:`RunError` where another one holds it.
+
+    The lock is the operating system's and ends with the process, however that ends.
+    """
+    folder = Path(folder)
+    with _told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / ".lock", "a+b")  # noqa: SIM115  (held open for as long as the lock is)
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().decode(errors="replace").strip() or "unknown"
+            remedy = "wait until it ends, or choose another folder with --to"
+            raise RunError(
+                f"this folder is in use by process {holder}", where=folder, remedy=remedy
+            ) from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()).encode())
+        stream.flush()
+        yield
+
+
+def sweep(folder: Path | str) -> None:
+    """Clears what a crash left anywhere below ``folder``, and puts back what had stepped aside."""
+    for root, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            path = Path(root, name)
+            if name.startswith(".") and name.endswith(".old"):
+                place = path.parent / name[1:-4]
+                if place.exists():
+                    shutil.rmtree(path)
+                else:
+                    os.rename(path, place)
+            elif name.startswith(".") and name.endswith(".new"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        folders[:] = [name for name in folders if Path(root, name).is_dir()]

@@ -1,0 +1,147 @@
+"""Fine-tuning: a pre-trained model and labelled examples become a model for a task.
+
+Reads a corpus and a model's folder, writes ``metrics.jsonl``, ``checkpoints/`` and ``model/`` into the stage's folder.
+The epoch that is kept is the best on the validation split; the test split is never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from myna import files
+from myna.errors import InputError
+from myna.ledger import Ledger
+from myna.settings import setting
+from myna.tasks import check_task_name
+from myna.training.settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from myna.model.heads import Model
+
+VERSION = 1
+
+
+class FinetuneConfig(TrainingConfig):
+    """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
+
+    task: str = setting(description="classification, tagging, or a task of your own as my_module:MyTask")
+    corpus: str = setting(description="the corpus with the labels")
+    start_from: str = setting(description="the pre-trained model: a [pretrain] table's name, or a model's folder")
+    from_scratch: bool = setting(False, "take only the architecture and the tokenizer of start_from, not its weights")
+    training_examples: int | None = setting(None, "train on so many examples (default: all)", gt=0)
+    too_long: Literal["window", "drop", "cut", "error"] = setting(
+        "window", "what training does with a text longer than the model's window"
+    )
+    learning_rate: float = setting(3e-4, "the highest learning rate", gt=0)
+    dropout: float | None = setting(None, "share of activations dropped (default: the model's)", ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _three_epochs(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs"}:
+            return {**given, "epochs": 3}
+        return given
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            check_task_name(name)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+
+def finetune(
+    config: FinetuneConfig,
+    corpus_folder: Path,
+    start_from: Path,
+    folder: Path,
+    seed: int,
+    report: Callable[[str, float], None] = lambda what, share: None,
+) -> Ledger:
+    """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``.
+
+    A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
+    labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
+    """
+    from myna.corpus.document import Corpus
+    from myna.inference.predict import predictions
+    from myna.model.folder import read_model_folder, write_model_folder
+    from myna.tasks import find_task
+    from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
+    from myna.tokens.tokenizer import Tokenizer
+    from myna.training.loop import train
+
+    seed = seed if config.seed is None else config.seed
+    ledger = Ledger()
+    kind = find_task(config.task)
+    splits = read_splits(Corpus.open(corpus_folder), kind, ledger)
+    trained = choose(splits.train, config.training_examples or len(splits.train), seed)
+    beside = counts(splits.train)
+    ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
+    ledger.kept(**counts(splits.test))
+    origin, facts = read_model_folder(start_from)
+    model = _with_new_head(origin, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
+    items = task.items(trained, config.too_long, ledger)
+    # Judged over all of each text, whatever training leaves out of a long one.
+    held_out = task.items(splits.validation, "window", ledger)
+
+    def validate() -> dict[str, float]:
+        return task.metrics(splits.validation, predictions(model, task, held_out))
+
+    identity = {
+        "model": model.config.model_dump(),
+        "task": config.task,
+        "labels": list(model.labels),
+        "data": fingerprint_of(trained),
+        "start": None if config.from_scratch else files.sha256(start_from / "model.safetensors"),
+    }
+    progress = train(
+        model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
+    )
+    described = {
+        "name": folder.name,
+        "task": config.task,
+        "corpus": config.corpus,
+        "examples": len(trained),
+        "data": identity["data"],
+        "start_from": config.start_from,
+        "from_scratch": config.from_scratch,
+        "too_long": config.too_long,
+        "steps": progress.step,
+        "best": progress.best,
+        "lineage": [*facts.get("lineage", []), _ancestor(facts, start_from)],
+    }
+    write_model_folder(folder / "model", model, start_from, described)
+    ledger.note("tokens trained, special ones included", progress.tokens)
+    ledger.note("steps", progress.step)
+    return ledger
+
+
+def _with_new_head(
+    origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
+) -> Model:
+    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""
+    from myna.model.heads import build
+
+    if origin.config.attention != "bidirectional":
+        what = f"the task {config.task} needs an encoder, and this is a decoder"
+        raise InputError(what, where=where, remedy="start from a model with objective = masked")
+    changes = {} if config.dropout is None else {"dropout": config.dropout}
+    model = build(origin.config.model_copy(update=changes), head, labels, seed)
+    if not config.from_scratch:
+        model.trunk.load_state_dict(origin.trunk.state_dict())
+    return model
+
+
+def _ancestor(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a model's card should remember of the model that it was made from."""
+    remembered = ("name", "task", "corpora", "corpus", "steps", "tokens")
+    weights = files.sha256(folder / "model.safetensors")
+    return {"name": folder.name} | {name: facts[name] for name in remembered if name in facts} | {"weights": weights}

@@ -1,0 +1,1 @@
+"""Using a model: load a folder, predict, generate."""

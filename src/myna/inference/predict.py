@@ -1,0 +1,56 @@
+"""Prediction with a fine-tuned model: one answer for each text, in their order.
+
+Texts go through the model in the order of their lengths, without padding, and none is seen by another, so that an
+answer does not depend on the other texts of the call. Long texts are read whole, in windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from myna.errors import InputError
+from myna.model.heads import Model
+from myna.tasks.examples import Example
+from myna.tasks.task import Prediction, Task, TaskItems
+from myna.tokens.sampler import micro_batches
+
+# As many as keep a small model's matrix products large, and their activations in the cache of a processor.
+BATCH_TOKENS = 4096
+
+
+def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = BATCH_TOKENS) -> Sequence[Prediction]:
+    """What the model says of each example of ``items``. At most ``batch_tokens`` are computed at a time."""
+    outputs = [torch.empty(0)] * len(items)
+    with torch.inference_mode():
+        for chosen in micro_batches(items.lengths, batch_tokens):
+            batch = task.batch([items[i] for i in chosen], chosen, None)
+            parts = torch.split(task.outputs(model, batch), [len(items[i].targets) for i in chosen])
+            for i, part in zip(chosen, parts, strict=True):
+                outputs[i] = part
+    return task.decode(items, outputs)
+
+
+def predict(model: Model, task: Task, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[dict[str, Any]]:
+    """The answer to each text: ``{"label", "scores"}`` or ``{"spans"}``, offsets in characters of the text as given.
+
+    A text that is empty is an :class:`InputError` that says which.
+    """
+    examples = unlabelled(texts)
+    if not examples:
+        return []
+    return [prediction.answer() for prediction in predictions(model, task, task.items(examples), batch_tokens)]
+
+
+def unlabelled(texts: Sequence[str]) -> list[Example]:
+    """Examples of texts, none of them empty."""
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise InputError(f"text {number} of {len(texts)} is no text but {type(text).__name__}")
+        if not text.strip():
+            raise InputError(f"text {number} of {len(texts)} is empty", remedy="take it out")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"text {number} of {len(texts)} holds bytes that are no text", remedy="give it as UTF-8")
+    return [Example(text, f"text {number} of {len(texts)}") for number, text in enumerate(texts, 1)]

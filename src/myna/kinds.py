@@ -1,0 +1,243 @@
+"""The kinds of stages, in one table: which of them a recipe has, what each reads, and how it is done.
+
+What is done is done elsewhere; here stands only which module does it, and what is handed to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from myna.corpus.sources import source_files
+from myna.errors import InputError
+from myna.ledger import Ledger
+from myna.recipe import Recipe
+from myna.settings import Section, result_settings
+
+Report = Callable[[str, float], None]
+
+_VERSION = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage needs: settings, stages that it reads (by key), and files from outside (by a name for each)."""
+
+    settings: Mapping[str, Any]
+    inputs: tuple[str, ...] = ()
+    sources: tuple[tuple[str, Path], ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of stage: the module that does it and has its ``VERSION``, which stages of it a recipe has (by name), and
+    how one is done: ``work(recipe, run's folder, name, folder to write to, report)``.
+
+    One that ``resumes`` works in its own folder and goes on there. ``makes`` names its files where it writes beside
+    those of others, into the run's own folder.
+    """
+
+    name: str
+    module: str
+    stages: Callable[[Recipe], Mapping[str, Needs]]
+    work: Callable[[Recipe, Path, str, Path, Report], Ledger]
+    resumes: bool = False
+    makes: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """Changes with what a stage of this kind makes of the same inputs."""
+        return _version(self.module)
+
+
+@cache
+def _version(module: str) -> int:
+    """The module's ``VERSION``, read from its source: to plan, or to say that all is done, must not import torch."""
+    loader = getattr(find_spec(module), "loader", None)
+    found = _VERSION.search(loader.get_source(module) or "") if loader is not None else None
+    assert found is not None, f"{module} has no VERSION"
+    return int(found.group(1))
+
+
+# ----------------------------------------------------------------------------------------- which stages there are
+
+
+def _corpora(recipe: Recipe) -> dict[str, Needs]:
+    needs = {}
+    for name, config in recipe.corpus.items():
+        settings = result_settings(config)
+        # A file is known by its name and its content, wherever it lies.
+        settings["sources"] = [{**source, "path": None} for source in settings["sources"]]
+        found = [
+            (f"{number}/{file.name}", file.path)
+            for number, source in enumerate(config.sources)
+            for file in source_files(source)
+        ]
+        needs[name] = Needs(settings, sources=tuple(found))
+    return needs
+
+
+def _tokenizers(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs(result_settings(config), tuple(f"corpus.{corpus}" for corpus in config.corpus))
+        for name, config in recipe.tokenizer.items()
+    }
+
+
+def _token_stores(recipe: Recipe) -> dict[str, Needs]:
+    needs: dict[str, Needs] = {}
+    for config in recipe.pretrain.values():
+        for corpus in config.corpus:
+            name, wanted = f"{corpus}-{config.tokenizer}", (f"corpus.{corpus}", f"tokenizer.{config.tokenizer}")
+            if name in needs and needs[name].inputs != wanted:
+                what = f"two pairs of a corpus and a tokenizer would both be tokens.{name}"
+                raise InputError(what, remedy="rename a [corpus] or a [tokenizer] table")
+            needs[name] = Needs({}, wanted)
+    return needs
+
+
+def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs(
+            _settings(config),
+            (f"tokenizer.{config.tokenizer}", *(f"tokens.{corpus}-{config.tokenizer}" for corpus in config.corpus)),
+            seed=recipe.seed if config.seed is None else config.seed,
+        )
+        for name, config in recipe.pretrain.items()
+    }
+
+
+def _finetunings(recipe: Recipe) -> dict[str, Needs]:
+    needs = {}
+    for name, config in recipe.finetune.items():
+        settings = _settings(config)
+        inputs: tuple[str, ...] = (f"corpus.{config.corpus}",)
+        sources: tuple[tuple[str, Path], ...] = ()
+        if config.start_from in recipe.pretrain:
+            inputs = (*inputs, f"pretrain.{config.start_from}")
+        else:
+            model = Path(config.start_from)
+            settings["start_from"] = None
+            sources = tuple((path.name, path) for path in sorted(model.iterdir()) if path.is_file())
+        needs[name] = Needs(settings, inputs, sources, recipe.seed if config.seed is None else config.seed)
+    return needs
+
+
+def _settings(config: Section) -> dict[str, Any]:
+    """The settings of a training that affect its result, but for the seed, which may be the recipe's."""
+    return {name: value for name, value in result_settings(config).items() if name != "seed"}
+
+
+def _language_models(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs(
+            {},
+            (
+                f"pretrain.{name}",
+                *(f"tokens.{corpus}-{config.tokenizer}" for corpus in config.corpus),
+                *(f"corpus.{corpus}" for corpus in config.corpus),
+            ),
+            seed=recipe.seed,
+        )
+        for name, config in recipe.pretrain.items()
+    }
+
+
+def _task_models(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs({}, (f"finetune.{name}", f"corpus.{config.corpus}"), seed=recipe.seed)
+        for name, config in recipe.finetune.items()
+    }
+
+
+def _report_page(recipe: Recipe) -> dict[str, Needs]:
+    inputs = tuple(f"{kind.name}.{name}" for kind in KINDS if kind.name != "report" for name in kind.stages(recipe))
+    return {"": Needs({"name": recipe.name, **result_settings(recipe.report)}, inputs)}
+
+
+# --------------------------------------------------------------------------------------------------- doing them
+
+
+def _prepare(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.corpus.prepare import prepare
+
+    return prepare(recipe.corpus[name], folder, report)
+
+
+def _train_tokenizer(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.corpus.document import Corpus
+    from myna.tokens.tokenizer import train_tokenizer
+
+    config = recipe.tokenizer[name]
+    return train_tokenizer([Corpus.open(run / "corpus" / corpus) for corpus in config.corpus], config, folder, report)
+
+
+def _encode(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.corpus.document import Corpus
+    from myna.tokens.store import encode_corpus
+    from myna.tokens.tokenizer import Tokenizer
+
+    corpus, tokenizer = (run / key.replace(".", "/") for key in _token_stores(recipe)[name].inputs)
+    return encode_corpus(Corpus.open(corpus), Tokenizer.open(tokenizer), folder, report)
+
+
+def _pretrain(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.pretraining import pretrain
+
+    config = recipe.pretrain[name]
+    return pretrain(
+        config, run / "tokenizer" / config.tokenizer, _tokens_of(recipe, run, name), folder, recipe.seed, report
+    )
+
+
+def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.finetuning import finetune
+
+    config = recipe.finetune[name]
+    own = config.start_from in recipe.pretrain
+    start_from = run / "pretrain" / config.start_from / "model" if own else Path(config.start_from)
+    return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report)
+
+
+def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.evaluation.language import evaluate_language_model
+
+    model, corpora = run / "pretrain" / name / "model", [run / "corpus" / c for c in recipe.pretrain[name].corpus]
+    return evaluate_language_model(model, _tokens_of(recipe, run, name), corpora, folder, recipe.seed, report)
+
+
+def _evaluate_task(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.evaluation.judging import evaluate_task
+
+    config = recipe.finetune[name]
+    model, corpus = run / "finetune" / name / "model", run / "corpus" / config.corpus
+    return evaluate_task(model, corpus, config, folder, recipe.seed, report)
+
+
+def _write_report(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.evaluation.report import write_report
+
+    return write_report(recipe, run, folder / "report.html", folder / "scores.json", report)
+
+
+def _tokens_of(recipe: Recipe, run: Path, name: str) -> list[Path]:
+    config = recipe.pretrain[name]
+    return [run / "tokens" / f"{corpus}-{config.tokenizer}" for corpus in config.corpus]
+
+
+KINDS = (
+    Kind("corpus", "myna.corpus.prepare", _corpora, _prepare),
+    Kind("tokenizer", "myna.tokens.tokenizer", _tokenizers, _train_tokenizer),
+    Kind("tokens", "myna.tokens.store", _token_stores, _encode),
+    Kind("pretrain", "myna.pretraining", _pretrainings, _pretrain, resumes=True),
+    Kind("finetune", "myna.finetuning", _finetunings, _finetune, resumes=True),
+    Kind("evaluate", "myna.evaluation.language", _language_models, _evaluate_language_model),
+    Kind("evaluate", "myna.evaluation.judging", _task_models, _evaluate_task),
+    Kind("report", "myna.evaluation.report", _report_page, _write_report, makes=("report.html", "scores.json")),
+)

@@ -1,0 +1,1 @@
+"""The model stack: one Transformer, described by its parts, for every family."""

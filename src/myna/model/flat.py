@@ -1,0 +1,96 @@
+"""Documents one after the other, without padding: the form in which every batch reaches the model.
+
+Everything token-wise works on ``(tokens, hidden)``. Only a mixer sees documents, as runs: stretches of documents of
+equal length, which reach attention as ``(documents, heads, length, head_size)`` without any mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from myna import randomness
+
+
+class Run(NamedTuple):
+    """``documents`` of ``length`` tokens each, from token ``start`` of the batch."""
+
+    start: int
+    documents: int
+    length: int
+
+    @property
+    def rows(self) -> slice:
+        """The tokens of this run."""
+        return slice(self.start, self.start + self.documents * self.length)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The tokens of a batch.
+
+    ``ids`` and ``positions`` are ``(tokens,)`` of int64; ``runs`` cover them in order. ``keys``, ``(tokens,)`` of
+    int32, are there in training: dropout is a function of them. ``segments`` is ``(tokens,)`` or None for all zero.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    runs: tuple[Run, ...]
+    keys: Tensor | None = None
+    segments: Tensor | None = None
+
+    def to(self, device: torch.device) -> Flat:
+        """The same tokens on another device."""
+        return Flat(
+            self.ids.to(device),
+            self.positions.to(device),
+            self.runs,
+            None if self.keys is None else self.keys.to(device),
+            None if self.segments is None else self.segments.to(device),
+        )
+
+
+def runs_of(lengths: Sequence[int]) -> tuple[Run, ...]:
+    """The runs of equal neighbours in ``lengths``. Documents in the order of their lengths give the fewest."""
+    runs: list[Run] = []
+    start = 0
+    for length in lengths:
+        if runs and runs[-1].length == length:
+            runs[-1] = Run(runs[-1].start, runs[-1].documents + 1, length)
+        else:
+            runs.append(Run(start, 1, length))
+        start += length
+    return tuple(runs)
+
+
+def positions_of(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """The position of each token within its document, ``(tokens,)``."""
+    counts = np.asarray(lengths, np.int64)
+    starts = np.cumsum(counts) - counts
+    return np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
+
+
+def flatten(
+    documents: Sequence[NDArray[np.integer]], numbers: NDArray[np.integer] | None = None, key: int | None = None
+) -> Flat:
+    """Puts documents, none empty, one after the other.
+
+    With ``key``, each token gets a key for dropout from ``(key, its document's number, its position)`` alone, so that
+    what is dropped does not depend on which documents stand beside it.
+    """
+    lengths = [len(document) for document in documents]
+    positions = positions_of(lengths)
+    ids = torch.from_numpy(np.concatenate(documents).astype(np.int64))
+    keys = None
+    if key is not None:
+        assert numbers is not None
+        index = (np.repeat(numbers.astype(np.uint64), lengths) << np.uint64(32)) | positions.astype(np.uint64)
+        drawn = randomness.numbers(randomness.key(key, "dropout"), index) >> np.uint64(32)
+        keys = torch.from_numpy(drawn.astype(np.uint32).view(np.int32))
+    return Flat(ids, torch.from_numpy(positions), runs_of(lengths), keys)

@@ -1,0 +1,104 @@
+"""A model's folder: a Hugging Face layout, with ``myna.json`` (what it is, checksums) and a model card beside.
+
+``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``, ``myna.json``, ``README.md``.
+No pickle is read or written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from myna import files
+from myna.errors import InputError
+from myna.model.heads import Model
+from myna.model.huggingface import model_of, settings_of, tensors_of
+
+FORMAT = 1
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
+    with files.new_folder(folder) as place:
+        content = {
+            "config.json": _json({**settings_of(model), **_special_ids(tokenizer_folder)}),
+            "model.safetensors": save(tensors_of(model), metadata={"format": "pt"}),
+            "README.md": _card(model, facts).encode(),
+        }
+        content |= {name: (tokenizer_folder / name).read_bytes() for name in TOKENIZER_FILES}
+        for name, data in content.items():
+            with files.open_new(place / name) as stream:
+                stream.write(data)
+        described = {"format": FORMAT, "kind": model.kind, "labels": list(model.labels), **facts}
+        described["files"] = files.manifest(place)
+        with files.open_new(place / "myna.json") as stream:
+            stream.write(_json(described))
+
+
+def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
+    """The model in a folder of ours or of Hugging Face, and the facts of ``myna.json`` (empty where there is none).
+
+    A missing, truncated or changed file, or a tensor that is not a number, is an :class:`InputError` that names it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("there is no such folder", where=folder)
+    facts: dict[str, Any] = {}
+    if (folder / "myna.json").exists():
+        facts = files.read_json(folder / "myna.json")
+        if facts.get("format") != FORMAT:
+            raise InputError(f"format {facts.get('format')} is not known to this version", where=folder / "myna.json")
+        files.verify(folder, facts["files"])
+    if not (folder / "config.json").exists():
+        raise InputError("this is not a model's folder: it has no config.json", where=folder)
+    settings = files.read_json(folder / "config.json")
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise InputError("this file is missing (weights are read from safetensors only)", where=weights)
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"this file is damaged ({error})", where=weights) from None
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"the tensor {name} holds what is not a number", where=weights)
+    return model_of(settings, tensors, folder), facts
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _special_ids(tokenizer_folder: Path) -> dict[str, int]:
+    """The ids of special tokens, by the names that ``config.json`` has for them."""
+    settings = files.read_json(tokenizer_folder / "tokenizer_config.json")
+    added = files.read_json(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
+    ids = {token["content"]: token["id"] for token in added}
+    names = {"pad_token": "pad_token_id", "bos_token": "bos_token_id", "eos_token": "eos_token_id"}
+    return {name: ids[settings[token]] for token, name in names.items() if settings.get(token) in ids}
+
+
+def _card(model: Model, facts: Mapping[str, Any]) -> str:
+    kinds = {
+        "masked": ("fill-mask", "A masked language model (encoder)"),
+        "causal": ("text-generation", "A causal language model (decoder)"),
+        "sequence": ("text-classification", "A text classifier"),
+        "token": ("token-classification", "A tagger"),
+    }
+    tag, what = kinds[model.kind]
+    count = sum(parameter.numel() for parameter in model.parameters())
+    lines = ["---", "library_name: transformers", f"pipeline_tag: {tag}", "tags: [myna]", "---", ""]
+    lines += [f"# {facts.get('name', 'model')}", "", f"{what} of {count:,} parameters, made with Myna.", ""]
+    if model.labels:
+        lines += [f"Labels: {', '.join(model.labels)}.", ""]
+    lines += [
+        f"- {key.replace('_', ' ')}: {value}" for key, value in facts.items() if isinstance(value, (str, int, float))
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,70 @@
+"""Losses as sums, computed so that the logits of a batch never exist whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# 512 rows of a vocabulary of 30,000 are 60 MB in float32: large enough for the product, small beside the model.
+CHUNK_ROWS = 512
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        total = hidden.new_zeros(())
+        wanted = any(ctx.needs_input_grad)
+        hidden_gradient = torch.empty_like(hidden) if wanted else None
+        weight_gradient = torch.zeros_like(weight) if wanted else None
+        bias_gradient = torch.zeros_like(bias) if wanted and bias is not None else None
+        for start in range(0, hidden.shape[0], CHUNK_ROWS):
+            rows = hidden[start : start + CHUNK_ROWS]
+            wanted_ids = targets[start : start + CHUNK_ROWS].unsqueeze(1)
+            logits = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            normalizer = logits.logsumexp(1, keepdim=True)
+            total += (normalizer - logits.gather(1, wanted_ids)).sum()
+            if hidden_gradient is None or weight_gradient is None:
+                continue
+            # The gradient of the logits takes their place: softmax less one at the target.
+            gradient = logits.sub_(normalizer).exp_()
+            gradient.scatter_add_(1, wanted_ids, gradient.new_full((1, 1), -1.0).expand(wanted_ids.shape))
+            torch.mm(gradient, weight, out=hidden_gradient[start : start + CHUNK_ROWS])
+            weight_gradient.addmm_(gradient.T, rows)
+            if bias_gradient is not None:
+                bias_gradient += gradient.sum(0)
+        ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        # They are nobody else's, so they are scaled in place; a second backward has nothing left to scale.
+        gradients, ctx.gradients = ctx.gradients, (None, None, None)
+        return *(None if g is None else g.mul_(upstream) for g in gradients), None
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The sum of the cross-entropies of ``hidden @ weight.T + bias`` with ``targets``, in nats.
+
+    ``hidden`` is ``(rows, hidden)``, ``weight`` ``(classes, hidden)``, ``bias`` ``(classes,)`` or None, ``targets``
+    ``(rows,)``. Logits are made in chunks of rows, and their gradient in the forward pass, so that the product with
+    the weight is made once and never kept.
+    """
+    result: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+    return result
+
+
+def target_nats(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The cross-entropy of each row, ``(rows,)`` in nats, in chunks and without gradients: for evaluation."""
+    pieces = []
+    with torch.no_grad():
+        for start in range(0, hidden.shape[0], CHUNK_ROWS):
+            rows = hidden[start : start + CHUNK_ROWS]
+            logits = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            pieces.append(
+                torch.nn.functional.cross_entropy(logits, targets[start : start + CHUNK_ROWS], reduction="none")
+            )
+    return torch.cat(pieces) if pieces else hidden.new_empty(0)

@@ -1,0 +1,173 @@
+"""Pre-training: tokens and an objective become a model.
+
+Reads token stores, writes ``metrics.jsonl``, ``checkpoints/`` and ``model/`` into the stage's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import model_validator
+
+from myna.ledger import Ledger
+from myna.settings import Section, setting
+from myna.training.settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from myna.objectives.causal import CausalLM
+    from myna.objectives.masked import MaskedLM
+    from myna.tokens.tokenizer import Tokenizer
+
+VERSION = 1
+# Enough for an error of about 0.01 nats; more would only take time from the training.
+VALIDATION_TOKENS = 50_000
+
+
+class ModelParts(Section):
+    """Changes to the parts of a preset; what is left out stays as the preset has it."""
+
+    hidden_size: int | None = setting(None, "width of the residual stream", gt=0)
+    layers: int | None = setting(None, "blocks", gt=0)
+    heads: int | None = setting(None, "attention heads of a layer", gt=0)
+    feed_forward_size: int | None = setting(None, "width inside the feed-forward network", gt=0)
+    maximum_length: int | None = setting(None, "the longest piece of a document, in tokens", gt=8)
+    dropout: float | None = setting(None, "share of activations dropped in training", ge=0, lt=1)
+    initializer_range: float | None = setting(None, "standard deviation of the initial weights", gt=0)
+
+
+class PretrainConfig(TrainingConfig):
+    """A ``[pretrain.NAME]`` table of a recipe."""
+
+    corpus: list[str] = setting(description="the corpora to learn from")
+    tokenizer: str = setting(description="the tokenizer to read them with")
+    objective: Literal["masked", "causal"] = setting(description="masked (an encoder) or causal (a decoder)")
+    preset: str = setting(description="the model's description by name, as bert-mini or gpt-mini")
+    model: ModelParts = setting(ModelParts(), "changes to the preset's parts")
+    mask_ratio: float = setting(0.15, "masked: share of the pieces that are targets", gt=0, lt=1)
+    whole_word: bool = setting(True, "masked: choose whole words")
+    validations: int = setting(8, "how often the validation split is looked at", "log", gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_corpus_or_many(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("corpus"), str):
+            return {**given, "corpus": [given["corpus"]]}
+        return given
+
+
+def pretrain(
+    config: PretrainConfig,
+    tokenizer_folder: Path,
+    token_folders: Sequence[Path],
+    folder: Path,
+    seed: int,
+    report: Callable[[str, float], None] = lambda what, share: None,
+) -> Ledger:
+    """Trains a model on the training splits of ``token_folders`` and writes ``folder/model``.
+
+    A folder with a checkpoint of the same run is gone on with.
+    """
+    from myna.model.folder import write_model_folder
+    from myna.model.heads import build
+    from myna.model.presets import model_config
+    from myna.tokens.store import TokenStore
+    from myna.tokens.tokenizer import Tokenizer
+    from myna.training.loop import train
+
+    seed = seed if config.seed is None else config.seed
+    tokenizer = Tokenizer.open(tokenizer_folder)
+    changes = {name: value for name, value in config.model.model_dump().items() if value is not None}
+    described = model_config(config.preset, tokenizer.vocabulary_size, **changes)
+    objective = make_objective(config.objective, tokenizer, config.mask_ratio, config.whole_word)
+    _check_family(config, described.attention, tokenizer_folder)
+    stores = [TokenStore.open(place, "train") for place in token_folders]
+    items = objective.items(stores, described.maximum_length)
+    model = build(described, objective.head, seed=seed)
+    held_out = [TokenStore.open(place, "validation") for place in token_folders]
+    validate = _validation(objective, model, held_out, described.maximum_length)
+    progress = train(
+        model,
+        objective,
+        items,
+        config,
+        folder,
+        seed,
+        identity={"model": described.model_dump(), "objective": config.objective, "tokens": int(items.lengths.sum())},
+        validate=validate,
+        validations=config.validations,
+        report=report,
+    )
+    facts = {
+        "name": folder.name,
+        "task": f"{config.objective} language model",
+        "corpora": ", ".join(config.corpus),
+        "steps": progress.step,
+        "tokens": progress.tokens,
+        "objective": config.objective,
+        "mask_ratio": config.mask_ratio,
+        "whole_word": config.whole_word,
+    }
+    write_model_folder(folder / "model", model, tokenizer_folder, facts)
+    return _ledger(stores, progress.tokens, progress.step, progress.tokens / int(items.lengths.sum()))
+
+
+def make_objective(
+    name: str, tokenizer: Tokenizer, mask_ratio: float = 0.15, whole_word: bool = True
+) -> MaskedLM | CausalLM:
+    """The objective of a recipe's name, for a tokenizer; one that has no ``[MASK]`` can't serve ``masked``."""
+    from myna.errors import InputError
+    from myna.objectives.causal import CausalLM
+    from myna.objectives.masked import MaskedLM, Vocabulary
+
+    if tokenizer.start is None or tokenizer.end is None or (name == "masked" and tokenizer.mask is None):
+        remedy = 'use a tokenizer of kind = "wordpiece" for objective = "masked"'
+        raise InputError(f"the tokenizer lacks the special tokens of {name} language models", remedy=remedy)
+    mask = tokenizer.start if tokenizer.mask is None else tokenizer.mask
+    special = tuple(sorted(tokenizer.special_ids))
+    vocabulary = Vocabulary(tokenizer.vocabulary_size, tokenizer.start, tokenizer.end, mask, special)
+    return MaskedLM(vocabulary, mask_ratio, whole_word) if name == "masked" else CausalLM(vocabulary)
+
+
+def _check_family(config: PretrainConfig, attention: str, where: Path) -> None:
+    from myna.errors import InputError
+
+    if (config.objective == "masked") != (attention == "bidirectional"):
+        what = f"objective = {config.objective!r} does not go with the {attention} attention of {config.preset!r}"
+        raise InputError(what, remedy="use a bert preset for masked and a gpt preset for causal language models")
+
+
+def _validation(
+    objective: MaskedLM | CausalLM, model: Any, stores: Sequence[Any], maximum_length: int
+) -> Callable[[], dict[str, float]] | None:
+    """The mean loss over the first pieces of the validation splits; None where there is no text in them."""
+    import numpy as np
+    import torch
+
+    from myna.training.loop import make_batches
+
+    items = objective.items(stores, maximum_length)
+    if len(items) == 0:
+        return None
+    count = max(1, int(np.searchsorted(np.cumsum(items.lengths), VALIDATION_TOKENS)))
+    batches = make_batches(objective, items, range(min(count, len(items))), 4096, None)
+
+    def validate() -> dict[str, float]:
+        with torch.inference_mode():
+            sums = [objective.loss(model, batch).terms[0] for batch in batches]
+        loss = sum(float(term.sum) for term in sums) / sum(term.count for term in sums)
+        return {"loss": loss, "score": -loss}
+
+    return validate
+
+
+def _ledger(stores: Sequence[Any], trained: int, steps: int, epochs: float) -> Ledger:
+    ledger = Ledger()
+    for store in stores:
+        ledger.came_in(documents=store.documents, tokens=store.tokens)
+        ledger.kept(documents=store.documents, tokens=store.tokens)
+    ledger.note("tokens trained, special ones included", trained)
+    ledger.note("steps", steps)
+    ledger.note("epochs", round(epochs, 3))
+    return ledger

@@ -1,0 +1,245 @@
+"""A recipe: one TOML file that describes a run whole. Each table is the typed config of the module that uses it.
+
+::
+
+    [corpus.news]                     [pretrain.encoder]
+    sources = [{ path = "texts" }]    corpus = "news"
+    [tokenizer.zh]                    tokenizer = "zh"
+    corpus = "news"                   …
+
+A recipe that was read is right as far as can be told without its data: every key exists, every value is of its kind,
+every name that a table refers to is there. What is wrong is said with file and line and the nearest that is right.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from myna import toml
+from myna.corpus.prepare import CorpusConfig
+from myna.errors import InputError, MynaError
+from myna.evaluation.report import ReportConfig
+from myna.finetuning import FinetuneConfig
+from myna.pretraining import PretrainConfig
+from myna.recipe_errors import Problem, near, problems
+from myna.settings import Section, setting
+from myna.tokens.tokenizer import TokenizerConfig
+from myna.toml import KeyPath
+
+# Names are folders and keys of the scores: letters of any script, digits, _ and -.
+Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=64)]
+# Exactly one of these says how long a training takes; one that is set from the shell takes the others' place.
+_LENGTHS = {"tokens", "steps", "epochs"}
+
+
+class Recipe(Section):
+    """A run whole. The tables of a kind are kept in the order in which they stand."""
+
+    recipe: Literal[1] = setting(1, "the version of this format")
+    name: str = setting("run", "the name of the run, and of its folder below runs/", pattern=r"^\w[\w .-]*$")
+    seed: int = setting(1, "what all that is drawn at random depends on", ge=0, lt=1 << 63)
+    corpus: dict[Name, CorpusConfig] = setting(description="the text, cleaned and split", min_length=1)
+    tokenizer: dict[Name, TokenizerConfig] = setting({}, "how text becomes pieces")
+    pretrain: dict[Name, PretrainConfig] = setting({}, "language models")
+    finetune: dict[Name, FinetuneConfig] = setting({}, "models for a task")
+    report: ReportConfig = setting(ReportConfig(), "the page at the end")
+
+
+def read_recipe(path: Path | str, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe in a file, with changes from the shell as ``pretrain.encoder.steps=200``.
+
+    A change's value is read as TOML, else taken as text. Relative paths of the recipe are relative to its file. Raises
+    an :class:`InputError` with file and line, or with the change, for the first thing that is wrong.
+    """
+    path = Path(path)
+    text = _read_text(path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(error, path) from None
+    lines = toml.lines_of(text)
+    changed: dict[KeyPath, str] = {}
+    try:
+        for change in changes:
+            changed[_apply(table, change)] = change
+        return _build(table, path)
+    except Problem as problem:
+        raise _place(problem, path, lines, changed) from None
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML with every setting written out."""
+    table = recipe.model_dump(mode="json")
+    report = table.pop("report")
+    return "# The resolved recipe of this run: every setting is written out.\n\n" + toml.write(
+        {**table, "report": report}
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors that complete and check TOML."""
+    schema = Recipe.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A recipe of Myna"}
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "write one with: myna init YOUR_TEXTS"
+        raise InputError("there is no such recipe", where=path, remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise InputError(f"this recipe cannot be read: {reason}", where=path) from None
+
+
+def _not_toml(error: tomllib.TOMLDecodeError, path: Path) -> InputError:
+    message, _, position = str(error).partition(" (at line ")
+    line = position.split(",")[0]
+    return InputError(
+        f"this is not TOML: {message[:1].lower()}{message[1:]}",
+        where=path,
+        line=int(line) if line.isdecimal() else None,
+    )
+
+
+def _apply(table: dict[str, Any], change: str) -> KeyPath:
+    """Makes one change from the shell, and gives the path of its key."""
+    key, equals, value = change.partition("=")
+    try:
+        path = toml.parse_key(key.strip())
+    except ValueError:
+        path = ()
+    if not (equals and path):
+        raise InputError(f"{change!r} changes nothing", where="--set", remedy="write it as section.name.key=value")
+    place: Any = table
+    for depth, part in enumerate(path[:-1]):
+        if isinstance(place, list) and isinstance(part, int) and part < len(place):
+            place = place[part]
+            continue
+        if not isinstance(place, dict) or (part not in place and depth == 1 and place):
+            what = f"there is no [{'.'.join(map(str, path[: depth + 1]))}] in the recipe"
+            raise InputError(
+                what, where=f"--set {change}", remedy=near(str(part), place) if isinstance(place, dict) else None
+            )
+        place = place.setdefault(str(part), {})
+    last = path[-1]
+    if isinstance(place, list) and isinstance(last, int) and last < len(place):
+        place[last] = toml.parse_value(value.strip())
+    elif isinstance(place, dict):
+        for other in _LENGTHS & place.keys() if last in _LENGTHS else ():
+            del place[other]
+        place[str(last)] = toml.parse_value(value.strip())
+    else:
+        raise InputError("this is no table", where=f"--set {change}")
+    return path
+
+
+def _build(table: dict[str, Any], path: Path) -> Recipe:
+    own_name = path.stem if path.stem != "recipe" else path.absolute().parent.name
+    own_name = re.sub(r"[^\w .-]+", "-", own_name).lstrip(" .-") or "run"
+    try:
+        # JSON in strict mode: "3" is no number and true is no 1, while an array may stand for a tuple.
+        plain = json.dumps({"name": own_name, **table}, default=str)
+        recipe = Recipe.model_validate_json(plain, strict=True)
+    except ValidationError as error:
+        raise problems(error, Recipe)[0] from None
+    for problem in _broken_references(recipe, path.parent):
+        raise problem
+    return _with_whole_paths(recipe, path.parent)
+
+
+def _broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
+    for name, tokenizer in recipe.tokenizer.items():
+        yield from _unknown(tokenizer.corpus, recipe.corpus, "corpus", ("tokenizer", name, "corpus"))
+    for name, pretrain in recipe.pretrain.items():
+        place: KeyPath = ("pretrain", name)
+        yield from _unknown(pretrain.corpus, recipe.corpus, "corpus", (*place, "corpus"))
+        yield from _unknown([pretrain.tokenizer], recipe.tokenizer, "tokenizer", (*place, "tokenizer"))
+        yield from _misfit(pretrain, recipe.tokenizer[pretrain.tokenizer], place)
+    for name, finetune in recipe.finetune.items():
+        place = ("finetune", name)
+        yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
+        if (
+            finetune.start_from not in recipe.pretrain
+            and not (folder / Path(finetune.start_from).expanduser()).is_dir()
+        ):
+            what = f'"{finetune.start_from}" is neither a [pretrain] table nor a folder'
+            yield Problem((*place, "start_from"), what, near(finetune.start_from, recipe.pretrain) or None)
+        if name in recipe.pretrain:
+            yield Problem(
+                place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
+            )
+
+
+def _unknown(names: Sequence[str], known: dict[str, Any], kind: str, place: KeyPath) -> Iterator[Problem]:
+    for name in names:
+        if name not in known:
+            yield Problem(place, f"there is no [{kind}.{name}]", near(name, known) or f"add a table [{kind}.{name}]")
+
+
+def _misfit(config: PretrainConfig, tokenizer: TokenizerConfig, place: KeyPath) -> Iterator[Problem]:
+    """What would fail only after the text is prepared: a preset that is not there, parts that do not fit."""
+    from myna.model.presets import PRESETS, model_config
+
+    if config.preset not in PRESETS:
+        yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+        return
+    parts = {name: value for name, value in config.model.model_dump().items() if value is not None}
+    try:
+        described = model_config(config.preset, tokenizer.vocabulary, **parts)
+    except MynaError as error:
+        yield Problem((*place, "model"), f"this model cannot be built: {error.what}")
+        return
+    if (config.objective == "masked") != (described.attention == "bidirectional"):
+        what = f'objective = "{config.objective}" does not go with preset = "{config.preset}"'
+        yield Problem((*place, "objective"), what, "bert presets are masked, gpt presets are causal")
+    if config.objective == "masked" and tokenizer.kind == "byte_bpe":
+        what = f"[tokenizer.{config.tokenizer}] is byte_bpe and has no [MASK]"
+        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
+
+
+def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """Paths of the recipe made independent of where the command was given."""
+
+    def whole(path: str) -> str:
+        return str((folder / Path(path).expanduser()).absolute())
+
+    corpora = {
+        name: corpus.model_copy(
+            update={
+                "sources": [
+                    source if source.package else source.model_copy(update={"path": whole(source.path)})
+                    for source in corpus.sources
+                ]
+            }
+        )
+        for name, corpus in recipe.corpus.items()
+    }
+    tasks = {
+        name: config
+        if config.start_from in recipe.pretrain
+        else config.model_copy(update={"start_from": whole(config.start_from)})
+        for name, config in recipe.finetune.items()
+    }
+    return recipe.model_copy(update={"corpus": corpora, "finetune": tasks})
+
+
+def _place(problem: Problem, path: Path, lines: dict[KeyPath, int], changed: dict[KeyPath, str]) -> InputError:
+    """A problem with the file and the line of its key, or of the nearest table around it."""
+    began = next((change for key, change in changed.items() if key[: len(problem.path)] == problem.path), None)
+    if began is not None and problem.path not in lines:
+        return InputError(problem.what, where=f"--set {began}", remedy=problem.remedy)
+    for end in range(len(problem.path), -1, -1):
+        if problem.path[:end] in changed:
+            return InputError(problem.what, where=f"--set {changed[problem.path[:end]]}", remedy=problem.remedy)
+        if problem.path[:end] in lines:
+            return InputError(problem.what, where=path, line=lines[problem.path[:end]], remedy=problem.remedy)
+    return InputError(problem.what, where=path, remedy=problem.remedy)

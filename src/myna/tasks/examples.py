@@ -1,0 +1,167 @@
+"""Labelled examples, from a corpus or from a file, and what must be true of them.
+
+No text that was trained on is judged: an example of the validation or test split whose text also stands in an earlier
+split is left out, and so is a repeat within a split. Texts are compared by :func:`~myna.corpus.dedup.fold`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myna import randomness
+from myna.corpus.dedup import fingerprint
+from myna.corpus.document import SPLITS, Corpus, Document, Span, Split
+from myna.corpus.readers import SourceConfig, read
+from myna.errors import InputError
+from myna.ledger import Ledger
+
+if TYPE_CHECKING:
+    from myna.tasks.task import Task
+
+# All but the words, which are most of the bytes and which no task of ours needs.
+_COLUMNS = ("text", "source", "group", "label", "labels", "spans")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text with its ``label``, or with the ``spans`` that are marked in it; neither where they are asked for.
+
+    ``id`` names it in messages, ``source`` is the file it comes from, ``group`` the article or thread.
+    """
+
+    text: str
+    id: str
+    source: str = ""
+    group: str = ""
+    label: str | None = None
+    spans: tuple[Span, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each label in it: one, or one for each span."""
+        if self.label is not None:
+            return (self.label,)
+        return tuple(span.label for span in self.spans or ())
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The examples of a corpus, and the sorted names of their labels."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    names: tuple[str, ...]
+
+
+def read_splits(corpus: Corpus, task: type[Task], ledger: Ledger) -> Splits:
+    """The examples that a task finds in a corpus. The ledger tells what came in and what was left out.
+
+    Raises an :class:`InputError` where no document has a label, where a label occurs once in training, and where a
+    label of the validation or test split is unknown to training.
+    """
+    seen: set[bytes] = set()
+    splits = {split: _read(corpus, split, task, seen, ledger) for split in SPLITS}
+    _check(splits, corpus.folder)
+    names = tuple(sorted({name for example in splits["train"] for name in example.names}))
+    return Splits(splits["train"], splits["validation"], splits["test"], names)
+
+
+def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledger: Ledger) -> tuple[Example, ...]:
+    kept, unseen = [], set(seen)
+    for document in corpus.documents(split, _COLUMNS):
+        examples = task.examples(document)
+        if not examples:
+            ledger.came_in(examples=1)
+            ledger.dropped("without a label", examples=1)
+        for example in examples:
+            came = counts([example])
+            ledger.came_in(**came)
+            mark = fingerprint(example.text)
+            if mark in unseen:
+                reason = "the text is in an earlier split" if mark in seen else "the text is a repeat"
+                ledger.dropped(f"{split}: {reason}", **came)
+                continue
+            unseen.add(mark)
+            kept.append(example)
+    seen |= unseen
+    return tuple(kept)
+
+
+def read_examples(path: Path | str, task: type[Task]) -> list[Example]:
+    """The examples in a file (JSONL, CSV, TSV) of ``text`` and ``label``, or of ``tokens`` and ``tags``.
+
+    Raises an :class:`InputError` with file and line for what cannot be read, a row without a label, an empty text.
+    """
+    found: list[Example] = []
+    for row in read(SourceConfig(path=str(path))):
+        if not row.text.strip():
+            raise InputError("the text of this row is empty", where=path, line=row.line, remedy="take it out")
+        name = f"line {row.line}"
+        document = Document(
+            name, row.text, str(path), row.group or name, "test", row.label, row.labels, spans=row.spans
+        )
+        examples = task.examples(document)
+        if not examples:
+            remedy = "give a label (or tags) in every row"
+            raise InputError("this row has no label for the model's task", where=path, line=row.line, remedy=remedy)
+        found += examples
+    return found
+
+
+def counts(examples: Iterable[Example]) -> dict[str, int]:
+    """How many examples and labels there are, for a ledger."""
+    each = [len(example.names) for example in examples]
+    return {"examples": len(each), "labels": sum(each)}
+
+
+def _check(splits: Mapping[Split, tuple[Example, ...]], folder: Path) -> None:
+    trained = Counter(name for example in splits["train"] for name in example.names)
+    if not trained:
+        remedy = "name the column that holds it (label_column), or use a format with tags, in the corpus's sources"
+        raise InputError("no text for training in this corpus has a label of this task", where=folder, remedy=remedy)
+    if not splits["validation"]:
+        remedy = "raise validation in the corpus's table, or add examples"
+        raise InputError("there is no labelled text to validate with", where=folder, remedy=remedy)
+    for split, examples in splits.items():
+        for example in examples:
+            for name in example.names:
+                if trained[name] > 1:
+                    continue
+                what = f"the label {name!r} of {example.id} occurs once in training"
+                if name not in trained:
+                    what = f"the label {name!r} of {example.id} is in the {split} split, and training never saw it"
+                raise InputError(what, where=example.source or folder, remedy="add examples of it, or take it out")
+
+
+def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """``count`` of the examples, with each label in the share that it has among all, in an order that depends on their
+    texts and the seed alone. A greater count holds what a smaller one does.
+
+    Examples with the same set of labels are one stratum; every stratum is begun before any is gone on with.
+    """
+    strata: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for place, example in enumerate(examples):
+        digest = hashlib.sha256(example.text.encode("utf-8", "surrogatepass")).digest()
+        order = randomness.key(seed, "examples", int.from_bytes(digest[:8], "little"))
+        strata.setdefault(tuple(sorted(set(example.names))), []).append((order, place))
+    line = [
+        (rank / len(members), order, place)
+        for members in strata.values()
+        for rank, (order, place) in enumerate(sorted(members))
+    ]
+    return [examples[place] for _, _, place in sorted(line)[:count]]
+
+
+def fingerprint_of(examples: Iterable[Example]) -> str:
+    """A hash of the texts and labels of examples, in their order."""
+    total = hashlib.sha256()
+    for example in examples:
+        plain = (example.text, example.label, [(s.start, s.end, s.label) for s in example.spans or ()])
+        total.update(repr(plain).encode("utf-8", "surrogatepass"))
+    return total.hexdigest()

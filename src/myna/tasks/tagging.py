@@ -1,0 +1,212 @@
+"""Tagging: the spans of a text that are names, terms …, as BIO tags of its units (see :mod:`myna.tasks.units`).
+
+The loss and the prediction of a unit are those of its first piece. A text is read by sentences, a long sentence in
+windows; each unit is an output of exactly one window, the one where it has most context. The tags of a sentence are
+the best that BIO allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from myna.corpus.document import Document, Span
+from myna.errors import InputError
+from myna.evaluation.metrics import entity_counts, micro_f1, precision, recall
+from myna.ledger import Ledger
+from myna.model.flat import flatten
+from myna.model.heads import Model
+from myna.objectives.protocol import Batch, Loss, Term
+from myna.tasks.examples import Example
+from myna.tasks.task import UNKNOWN, Item, TaskItems, framed
+from myna.tasks.units import Bounds, sentences, tags_of, units
+from myna.tasks.viterbi import best_paths, name_of, spans_of, transitions
+from myna.tasks.windows import TooLong, Window, fit
+from myna.tokens.encoding import Encoding, encode_words
+from myna.tokens.tokenizer import Tokenizer
+
+# Examples encoded at a time: the strings of all units of a corpus would take more memory than all else.
+_AT_ONCE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Tagged:
+    """The spans of a text, the tag of each unit, and the ``probabilities`` behind it, ``(units, labels)``."""
+
+    text: str
+    spans: tuple[Span, ...]
+    units: tuple[Bounds, ...]
+    tags: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+
+    def answer(self) -> dict[str, Any]:
+        """``{"spans": [{"start", "end", "label", "text"}]}``, in characters of the text."""
+        return {
+            "spans": [
+                {"start": span.start, "end": span.end, "label": span.label, "text": self.text[span.start : span.end]}
+                for span in self.spans
+            ]
+        }
+
+
+class Tagging:
+    """See :class:`~myna.tasks.task.Task`."""
+
+    head = "token"
+
+    def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
+        self.tokenizer, self.labels, self.room = tokenizer, tuple(labels), maximum_length - 2
+        self._numbers = {label: number for number, label in enumerate(self.labels)}
+        self._start, self._step = transitions(self.labels)
+
+    @classmethod
+    def examples(cls, document: Document) -> list[Example]:
+        """The sentences of the document, with the spans in each; no span is cut."""
+        if document.spans is None:
+            return []
+        examples = []
+        spans = sorted(document.spans, key=lambda span: span.start)
+        place = 0
+        bounds = sentences(document.text, [span[:2] for span in spans])
+        for number, (start, end) in enumerate(bounds):
+            inside = []
+            while place < len(spans) and spans[place].start < end:
+                inside.append(Span(spans[place].start - start, spans[place].end - start, spans[place].label))
+                place += 1
+            name = document.id if len(bounds) == 1 else f"{document.id}.{number}"
+            text = document.text[start:end]
+            examples.append(Example(text, name, document.source, document.group, spans=tuple(inside)))
+        return examples
+
+    @classmethod
+    def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:
+        """``B-`` and ``I-`` of each name, and ``O``."""
+        return tuple(sorted({f"{begin}-{name}" for name in names for begin in "BI"} | {"O"}))
+
+    def items(
+        self, examples: Sequence[Example], too_long: TooLong = "window", ledger: Ledger | None = None
+    ) -> TaskItems:
+        """The sentences of each text, in windows of at most ``maximum_length`` tokens."""
+        ledger = Ledger() if ledger is None else ledger
+        items: list[Item] = []
+        for start in range(0, len(examples), _AT_ONCE):
+            some = enumerate(examples[start : start + _AT_ONCE], start)
+            read = [sentence for number, example in some for sentence in self._read(number, example, ledger)]
+            for sentence, encoding in zip(read, encode_words(self.tokenizer, [s.words for s in read]), strict=True):
+                shown = fit(len(encoding), self.room, too_long, examples[sentence.example].id, ledger)
+                items += [self._item(sentence, encoding, window, len(shown)) for window in shown]
+        self._count_labels(examples, items, ledger)
+        return TaskItems(examples, items, ledger)
+
+    def _item(self, sentence: _Sentence, encoding: Encoding, window: Window, among: int) -> Item:
+        firsts = np.flatnonzero(encoding.word_starts)
+        mine = slice(*np.searchsorted(firsts, [window.first, window.last]))
+        ids = framed(self.tokenizer, encoding.ids[window.start : window.end])
+        # One further, for the token that begins every window.
+        rows = firsts[mine] - window.start + 1
+        return Item(sentence.example, ids, sentence.targets[mine], rows, among)
+
+    def _read(self, number: int, example: Example, ledger: Ledger) -> list[_Sentence]:
+        parts = _units_by_sentence(example.text)
+        bounds = [each for part in parts for each in part]
+        targets = np.full(len(bounds), UNKNOWN, np.int64)
+        if example.spans is not None:
+            tags, widened = tags_of(bounds, example.spans)
+            ledger.note("spans widened to whole units", widened)
+            targets = np.array([self._number(tag, example) for tag in tags], np.int64)
+        ends = np.cumsum([len(part) for part in parts])
+        return [
+            _Sentence(number, [example.text[start:end] for start, end in part], targets[last - len(part) : last])
+            for part, last in zip(parts, ends, strict=True)
+        ]
+
+    def _number(self, tag: str, example: Example) -> int:
+        if tag not in self._numbers:
+            what = f"the label {name_of(tag)!r} of {example.id} is none of the model's"
+            known = sorted({name_of(label) for label in self.labels} - {""})
+            raise InputError(what, where=example.source, remedy=f"its labels are {', '.join(known)}")
+        return self._numbers[tag]
+
+    def _count_labels(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
+        """Of the spans, those whose first unit is a target are kept."""
+        begins = np.array([label.startswith("B-") for label in self.labels])
+        came = sum(len(example.spans or ()) for example in examples)
+        kept = sum(int(begins[item.targets[item.targets != UNKNOWN]].sum()) for item in items)
+        ledger.kept(labels=kept)
+        ledger.dropped("beyond what is read, or overlapping another span", labels=came - kept)
+
+    def batch(self, items: Sequence[Item], numbers: NDArray[np.int64], key: int | None) -> Batch:
+        """See :class:`~myna.objectives.protocol.Objective`; the count is of units."""
+        starts = np.cumsum([0, *(len(item.ids) for item in items)])
+        rows = [item.rows + start for item, start in zip(items, starts, strict=False) if item.rows is not None]
+        targets = np.concatenate([item.targets for item in items])
+        return Batch(
+            flatten([item.ids for item in items], numbers, key),
+            torch.from_numpy(targets),
+            {"tagging": len(targets)},
+            torch.from_numpy(np.concatenate(rows)),
+        )
+
+    def outputs(self, model: Model, batch: Batch) -> Tensor:
+        """Logits at the first piece of every unit, ``(units, labels)``."""
+        result: Tensor = model(batch.tokens)[batch.positions]
+        return result
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        """Cross-entropy of every unit, in nats."""
+        total = F.cross_entropy(self.outputs(model, batch), batch.targets, reduction="sum")
+        return Loss((Term("tagging", total, batch.counts["tagging"]),))
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Nothing beside the model."""
+        return {}
+
+    def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[Tagged]:
+        """The best tags that BIO allows in each sentence, and the spans they mark. Needs all windows of a text."""
+        texts = []
+        scores: list[NDArray[np.float64]] = []
+        for example, parts in items.by_example(outputs):
+            logits = torch.cat(parts).double()
+            sentences = _units_by_sentence(example.text)
+            texts.append((example.text, sentences, logits.softmax(1).numpy()))
+            scores += [part.numpy() for part in torch.split(logits, [len(sentence) for sentence in sentences])]
+        paths = iter(best_paths(scores, self._start, self._step))
+        predictions = []
+        for text, sentences, probabilities in texts:
+            spans: list[Span] = []
+            tags: list[str] = []
+            for sentence in sentences:
+                chosen = [self.labels[number] for number in next(paths)]
+                spans += spans_of(chosen, sentence)
+                tags += chosen
+            bounds = tuple(each for sentence in sentences for each in sentence)
+            predictions.append(Tagged(text, tuple(spans), bounds, tuple(tags), probabilities))
+        return predictions
+
+    def metrics(self, examples: Sequence[Example], predictions: Sequence[Tagged]) -> dict[str, float]:
+        """``entity_f1`` (the score), ``entity_precision`` and ``entity_recall`` over all spans of all examples."""
+        expected = [example.spans or () for example in examples]
+        counts = entity_counts(expected, [prediction.spans for prediction in predictions]).sum(0)
+        score = float(micro_f1(counts))
+        figures = {"entity_precision": float(precision(counts)), "entity_recall": float(recall(counts))}
+        return {"score": score, "entity_f1": score, **figures}
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """The units of a sentence and their targets, ``(units,)``."""
+
+    example: int
+    words: list[str]
+    targets: NDArray[np.int64]
+
+
+def _units_by_sentence(text: str) -> list[list[Bounds]]:
+    return [units(text, *bounds) for bounds in sentences(text)]

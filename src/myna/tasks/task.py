@@ -1,0 +1,118 @@
+"""What fine-tuning asks of a task: an objective that also reads examples, decodes predictions and judges them.
+
+One example may give several items: the windows of a long text. Predictions come back one for each example. What a
+task makes of examples, and what it reads out of a model, is the same in training, in evaluation and in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from myna.corpus.document import Document
+from myna.ledger import Ledger
+from myna.model.heads import Model
+from myna.objectives.protocol import Batch, Objective
+from myna.tasks.examples import Example
+from myna.tasks.windows import TooLong
+from myna.tokens.tokenizer import Tokenizer
+
+# The target of an output whose label is not known: what is to be predicted.
+UNKNOWN = -1
+# The ledger's reason for what ``too_long = "drop"`` leaves out.
+LEFT_OUT = "longer than the model's window"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A window of an example.
+
+    ``ids`` is ``(tokens,)``, special tokens included. ``targets``, ``(outputs,)``, are the numbers of the classes
+    that its outputs should have, or ``UNKNOWN``; ``rows``, ``(outputs,)``, are the tokens where a token head gives
+    these outputs, and None for a sequence head, which has one output. ``windows`` says how many its example gave.
+    """
+
+    example: int
+    ids: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    rows: NDArray[np.int64] | None = None
+    windows: int = 1
+
+
+class TaskItems:
+    """The items of ``examples``, those of an example one after the other. ``lengths`` are their tokens.
+
+    The ledger is told how many examples are kept: those with an item.
+    """
+
+    def __init__(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
+        self.examples, self._items = examples, items
+        self.lengths: NDArray[np.int64] = np.array([len(item.ids) for item in items], np.int64)
+        read = len({item.example for item in items})
+        ledger.kept(examples=read)
+        ledger.dropped(LEFT_OUT, examples=len(examples) - read)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self._items[index]
+
+    def by_example(self, outputs: Sequence[Tensor]) -> Iterator[tuple[Example, list[Tensor]]]:
+        """Each example with the outputs of its items, which are given in the order of the items."""
+        grouped: list[list[Tensor]] = [[] for _ in self.examples]
+        for item, output in zip(self._items, outputs, strict=True):
+            grouped[item.example].append(output)
+        yield from zip(self.examples, grouped, strict=True)
+
+
+def framed(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The ids between the tokens that begin and end every text, ``(tokens + 2,)``."""
+    return np.concatenate([[tokenizer.start], ids, [tokenizer.end]]).astype(np.int64)
+
+
+class Prediction(Protocol):
+    """What a task says of one example."""
+
+    def answer(self) -> dict[str, Any]:
+        """The prediction as a user reads it: plain values for JSON."""
+
+
+class Task(Objective, Protocol):
+    """A task. ``head`` is the kind of head it needs (``sequence`` or ``token``), ``labels`` name its outputs."""
+
+    head: str
+    labels: tuple[str, ...]
+
+    def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
+        """A task for a model with this tokenizer, these labels and windows of ``maximum_length`` tokens."""
+
+    @classmethod
+    def examples(cls, document: Document) -> Sequence[Example]:
+        """The examples in a document: none where it has no label of this task."""
+
+    @classmethod
+    def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:
+        """The model's labels, sorted, for the names that labels have in the examples."""
+
+    def items(
+        self, examples: Sequence[Example], too_long: TooLong = "window", ledger: Ledger | None = None
+    ) -> TaskItems:
+        """The items of examples, labelled or not.
+
+        The ledger, in which they have come in, is told what is kept and what ``too_long`` leaves out.
+        """
+
+    def outputs(self, model: Model, batch: Batch) -> Tensor:
+        """The logits of a batch, ``(outputs, labels)``, in the order of its items and of their outputs."""
+
+    def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> Sequence[Prediction]:
+        """One prediction for each example, from the logits ``(outputs, labels)`` of each item."""
+
+    def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
+        """Figures of merit by name; ``score`` is the one that chooses the best epoch, higher is better."""

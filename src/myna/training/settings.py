@@ -1,0 +1,36 @@
+"""The settings of a training run. They import no torch, so that a recipe is read at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from myna.settings import Section, setting
+
+
+class TrainingConfig(Section):
+    """How long and how to train. Exactly one of ``tokens``, ``steps`` and ``epochs`` says how long."""
+
+    tokens: int | None = setting(None, "how long to train, in tokens", gt=0)
+    steps: int | None = setting(None, "how long to train, in steps", gt=0)
+    epochs: float | None = setting(None, "how long to train, in passes over the text", gt=0)
+    batch_tokens: int = setting(1024, "tokens of a step, over all processes", gt=0)
+    learning_rate: float = setting(1e-3, "the highest learning rate", gt=0)
+    warmup: float = setting(0.1, "share of the steps in which the learning rate rises", ge=0, le=1)
+    schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the learning rate falls after that")
+    weight_decay: float = setting(0.01, "AdamW's decay of matrices (not of norms, biases, embeddings)", ge=0)
+    beta2: float = setting(0.98, "AdamW's memory of squared gradients", gt=0, lt=1)
+    clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
+    seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
+    micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
+    threads: int | None = setting(None, "threads of torch (default: the processors there are)", "speed", gt=0)
+    checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
+    log_steps: int = setting(10, "steps between lines of metrics.jsonl", "log", gt=0)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        given = [name for name in ("tokens", "steps", "epochs") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of tokens, steps and epochs, not {' and '.join(given) or 'none'}")
+        return self

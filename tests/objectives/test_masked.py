@@ -1,0 +1,98 @@
+"""Masked language modelling: the share, whole words, what becomes of a masked piece, and where the targets are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from myna import randomness
+from myna.model.heads import build
+from myna.objectives.masked import MaskedLM, masked_scores
+
+from ..stores import VOCABULARY, MemoryStore, random_store
+from .test_losses import BERT
+
+
+def batch_of(store: MemoryStore, objective: MaskedLM, key: int = 1, maximum_length: int = 130) -> tuple:
+    items = objective.items([store], maximum_length)
+    numbers = np.arange(len(items))
+    return objective.batch([items[int(i)] for i in numbers], numbers, randomness.key(key)), items
+
+
+def test_the_share_of_targets_is_the_ratio() -> None:
+    for word, ratio in ((1, 0.15), (3, 0.15), (2, 0.4)):
+        store = random_store([100] * 300, word=word)
+        batch, _ = batch_of(store, MaskedLM(VOCABULARY, ratio))
+        assert batch.counts["masked"] / store.tokens == pytest.approx(ratio, abs=0.006)
+
+
+def test_masked_pieces_become_mask_another_or_stay() -> None:
+    store = random_store([100] * 300)
+    batch, _ = batch_of(store, MaskedLM(VOCABULARY, 0.5))
+    seen = batch.tokens.ids[batch.positions]
+    masked, same = (seen == VOCABULARY.mask).double().mean(), (seen == batch.targets).double().mean()
+    assert masked == pytest.approx(0.8, abs=0.01)
+    assert same == pytest.approx(0.1 + 0.1 / 45, abs=0.01)
+    assert not set(seen[seen != VOCABULARY.mask].tolist()) & set(VOCABULARY.special)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=20), min_size=1, max_size=6),
+    st.integers(0, 1000),
+)
+def test_whole_words_are_masked_whole_and_no_text_goes_without(words: list[list[int]], key: int) -> None:
+    starts = [[int(i == 0) for size in text for i in range(size)] for text in words]
+    store = MemoryStore([[7] * len(line) for line in starts], starts)
+    batch, items = batch_of(store, MaskedLM(VOCABULARY), key)
+    chosen = np.zeros(len(batch.tokens.ids), bool)
+    chosen[batch.positions.numpy()] = True
+    at = 0
+    for text in words:
+        at += 1
+        mine = []
+        for size in text:
+            part = chosen[at : at + size]
+            assert part.all() or not part.any()
+            mine.append(part.any())
+            at += size
+        at += 1
+        assert any(mine)
+    assert len(items) == len(words)
+
+
+def test_targets_are_the_ids_that_stood_at_their_positions() -> None:
+    store = random_store([9, 30, 4, 61])
+    batch, items = batch_of(store, MaskedLM(VOCABULARY, 0.3))
+    line = np.concatenate([[2, *np.asarray(items[i].ids), 3] for i in range(len(items))])
+    assert np.array_equal(line[batch.positions.numpy()], batch.targets.numpy())
+    outside = np.setdiff1d(np.arange(len(line)), batch.positions.numpy())
+    assert np.array_equal(batch.tokens.ids.numpy()[outside], line[outside])
+
+
+def test_what_is_masked_depends_on_the_number_not_on_the_company() -> None:
+    store = random_store([20, 21, 22, 23])
+    objective = MaskedLM(VOCABULARY, 0.3)
+    items = objective.items([store], 64)
+    together = objective.batch([items[i] for i in range(4)], np.array([5, 6, 7, 8]), 99)
+    alone = objective.batch([items[2]], np.array([7]), 99)
+    assert torch.equal(alone.tokens.ids, together.tokens.ids.split([22, 23, 24, 25])[2])
+    other_step = objective.batch([items[2]], np.array([7]), 98)
+    assert not torch.equal(alone.tokens.ids, other_step.tokens.ids)
+
+
+def test_scores_cover_every_item_once_and_match_the_loss() -> None:
+    store = random_store([50, 3, 17, 40])
+    objective, model = MaskedLM(VOCABULARY), build(BERT, "masked", seed=1)
+    items = objective.items([store], 32)
+    scores = masked_scores(model, objective, items, batch_tokens=40)
+    again = masked_scores(model, objective, items, batch_tokens=10_000)
+    assert set(scores.documents) == {0, 1, 2, 3}
+    assert scores.nats.sum() == pytest.approx(again.nats.sum(), rel=1e-5)
+    assert np.bincount(scores.documents).tolist() == np.bincount(again.documents).tolist()
+    whole = objective.batch([items[i] for i in range(len(items))], np.arange(len(items)), None)
+    assert objective.loss(model, whole).terms[0].sum.item() == pytest.approx(scores.nats.sum(), rel=1e-5)
+    assert len(scores.nats) == whole.counts["masked"]

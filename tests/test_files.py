@@ -1,0 +1,157 @@
+"""Files are whole or not there: whatever call a crash comes at, the old artefact or the new one is found."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from myna import files
+from myna.errors import InputError, RunError
+
+from .crashes import crash_at_every_call
+
+
+def fill(path: Path, content: str) -> None:
+    with files.new_folder(path) as place:
+        for name in ("a", "b"):
+            with files.open_new(place / name) as stream:
+                stream.write((content + name).encode())
+
+
+def content(path: Path) -> list[str]:
+    return [p.read_text() for p in sorted(path.iterdir())] if path.exists() else []
+
+
+def test_a_folder_is_old_or_new_whatever_call_a_crash_comes_at(tmp_path: Path) -> None:
+    def start(place: Path) -> None:
+        fill(place / "x", "old")
+
+    def write(place: Path) -> None:
+        fill(place / "x", "new")
+
+    calls = 0
+    for place in crash_at_every_call(tmp_path, start, write):
+        files.sweep(place)
+        assert content(place / "x") in (["olda", "oldb"], ["newa", "newb"])
+        assert [p.name for p in place.iterdir()] == ["x"]
+        calls += 1
+    assert calls > 12
+
+
+def test_a_file_is_old_or_new_whatever_call_a_crash_comes_at(tmp_path: Path) -> None:
+    for place in crash_at_every_call(
+        tmp_path, lambda p: files.write_text(p / "x", "old"), lambda p: files.write_text(p / "x", "new")
+    ):
+        assert (place / "x").read_text() in ("old", "new")
+        files.sweep(place)
+        assert [p.name for p in place.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("write", [lambda p: fill(p, "new"), lambda p: files.write_text(p, "new")])
+def test_everything_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write) -> None:
+    """The order that a power cut asks for: content, then name, then the folder that holds the name."""
+    calls: list[tuple[str, str]] = []
+    sync, rename = os.fsync, os.rename
+
+    def noted_sync(descriptor: int) -> None:
+        calls.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        sync(descriptor)
+
+    def noted_rename(old: Path, new: Path) -> None:
+        calls.append(("rename", Path(new).name))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    write(tmp_path / "x")
+    renamed = calls.index(("rename", "x"))
+    synced = {name for kind, name in calls[:renamed] if kind == "sync"}
+    assert ".x.new" in synced
+    assert not (tmp_path / "x").is_dir() or {"a", "b"} <= synced
+    assert calls[renamed + 1 :] == [("sync", tmp_path.name)]
+
+
+def test_an_error_in_the_block_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    fill(tmp_path / "x", "old")
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "x") as place:
+        (place / "a").write_text("half")
+        raise ZeroDivisionError
+    assert content(tmp_path / "x") == ["olda", "oldb"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "x", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"x: the disk is full; make room and give the same command again") as error:
+        fill(tmp_path / "x", "new")
+    assert error.value.exit_code == 1
+    assert content(tmp_path / "x") == ["olda", "oldb"]
+    with pytest.raises(RunError):
+        files.write_text(tmp_path / "y", "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_verify_names_the_file_that_is_missing_or_changed(tmp_path: Path) -> None:
+    fill(tmp_path / "x", "old")
+    manifest = files.manifest(tmp_path / "x")
+    files.verify(tmp_path / "x", manifest)
+    (tmp_path / "x" / "b").write_text("old!")
+    with pytest.raises(InputError, match=r"b: this file is damaged: its checksum differs"):
+        files.verify(tmp_path / "x", manifest)
+    (tmp_path / "x" / "b").write_text("o")
+    with pytest.raises(InputError, match=r"b: this file has 1 bytes, not 4"):
+        files.verify(tmp_path / "x", manifest)
+    (tmp_path / "x" / "b").unlink()
+    with pytest.raises(InputError, match=r"b: this file is missing"):
+        files.verify(tmp_path / "x", manifest)
+
+
+def test_json_that_is_broken_names_its_line(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "x", {"a": "鸟", "b": 1.5})
+    assert files.read_json(tmp_path / "x") == {"a": "鸟", "b": 1.5}
+    (tmp_path / "x").write_text('{\n"a": ]')
+    with pytest.raises(InputError, match=r"x:2: this file is damaged"):
+        files.read_json(tmp_path / "x")
+    with pytest.raises(InputError, match="missing"):
+        files.read_json(tmp_path / "y")
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "z", float("nan"))
+
+
+def test_a_log_grows_and_is_cut(tmp_path: Path) -> None:
+    files.append_text(tmp_path / "log", "one\n")
+    files.append_text(tmp_path / "log", "two\n")
+    files.truncate(tmp_path / "log", 4)
+    assert (tmp_path / "log").read_text() == "one\n"
+
+
+def test_remove_takes_files_and_folders(tmp_path: Path) -> None:
+    fill(tmp_path / "x", "old")
+    files.write_text(tmp_path / "y", "old")
+    for name in ("x", "y", "z"):
+        files.remove(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_names_the_process(tmp_path: Path) -> None:
+    hold = "import sys, myna.files as f\nwith f.lock(sys.argv[1]):\n    print('held', flush=True)\n    sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"in use by process {other.pid}"), files.lock(tmp_path):
+            pass
+        other.kill()
+    with files.lock(tmp_path):
+        pass
