@@ -239,7 +239,7 @@ def _texts_of(path: Path, otherwise: Format) -> Iterator[str]:
     table = any(suffix in (".jsonl", ".ndjson", ".csv", ".tsv") for suffix in path.suffixes)
     for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise)):
         if not document.text.strip():
-            raise InputError("this text is empty", where=path, line=document.line, remedy="take it out")
+            raise InputError("this text is empty", where=path, line=document.line, remedy="take the line out")
         yield document.text
 
 

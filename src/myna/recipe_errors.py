@@ -99,7 +99,7 @@ def problems(error: ValidationError, root: type[Section]) -> list[Problem]:
 def near(name: str, names: Iterable[str]) -> str:
     """The name that was meant, or all that there are, as a remedy."""
     known = list(names)
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     if close:
         return f'did you mean "{close[0]}"?'
     return f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else ""

@@ -111,7 +111,8 @@ def look(path: Path) -> Found:
         tagged=tagged,
         files=len(there),
         characters=characters,
-        alphabet=len(alphabet),
+        # WordPiece has every character at the start of a word, and all but Han within one.
+        alphabet=sum(1 if han(character)[0] else 2 for character in alphabet),
         chinese=_is_chinese(alphabet),
     )
 
@@ -263,10 +264,9 @@ def _budget(found: Found) -> tuple[str, int]:
 
 
 def _vocabulary(found: Found) -> int:
-    """Room for the alphabet, in two forms for WordPiece, and for pieces that come often enough to be learnt."""
+    """Room for the alphabet and for pieces that come often enough to be learnt."""
     learnt = min(8_000, max(500, found.tokens // 50))
-    alphabet = 2 * found.alphabet if found.task else 256
-    return math.ceil((alphabet + learnt) / 500) * 500
+    return math.ceil(((found.alphabet if found.task else 256) + learnt) / 500) * 500
 
 
 def _round(number: int) -> int:

@@ -107,7 +107,7 @@ TAGGED = '{"tokens": ["a", "b"], "tags": %s}'
         ("a.jsonl", TAGGED % '["O", "PER"]', {}, 'the tag "PER" is not known; tags are O, B-NAME'),
         ("a.jsonl", TAGGED % '["O", "I-PER"]', {}, r'"I-PER" \(token 2\) goes on with nothing; begin with "B-PER"'),
         ("a.jsonl", TAGGED % '["B-ORG", "I-PER"]', {}, r'"I-PER" \(token 2\) goes on with nothing'),
-        ("a.jsonl", '{"tokens": ["a", "b", "c"], "tags": ["B-A", "E-A", "I-A"]}', {}, r'"I-A" \(token 3\) goes on with nothing'),
+        ("a.jsonl", '{"tokens": ["a", "b", "c"], "tags": ["B-A", "E-A", "I-A"]}', {}, r"token 3. goes on with nothing"),
         ("a.jsonl", '{"text": "a", "label": "\\ud800"}', {}, r'"label" is "\?", not a name'),
         ("a.jsonl", '{"text": "a", "labels": ["\\ud800"]}', {}, "not a list of names"),
         ("a.jsonl", TAGGED % '["O", "B-\\ud800"]', {}, "is not known"),

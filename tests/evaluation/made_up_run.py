@@ -106,7 +106,7 @@ def recipe(language: str = "en", title: str | None = None) -> SimpleNamespace:
 
 def make_run(folder: Path) -> Path:
     """Fills ``folder`` and gives it back."""
-    _corpora(folder)
+    make_corpora(folder)
     files.write_text(
         folder / "recipe.toml", 'recipe = 1\nname = "chinese-news"\n\n[pretrain.encoder]\ntokens = 3000000\n'
     )
@@ -125,7 +125,8 @@ def make_run(folder: Path) -> Path:
     return folder
 
 
-def _corpora(folder: Path) -> None:
+def make_corpora(folder: Path) -> None:
+    """Two corpora: articles without labels, and reviews with two, each given twice."""
     texts = folder / "texts"
     lines = [{"text": f"{text}第{n}次。", "label": label} for n in range(4) for text, label in REVIEWS]
     files.write_text(
@@ -219,7 +220,7 @@ def _evaluations(folder: Path) -> None:
         predictions=[
             {
                 "id": f"r{n}",
-                "text": text * (15 if n == 4 else 1),
+                "text": text * (25 if n == 3 else 1),
                 "label": label,
                 "predicted": label if n % 3 else ("negative" if label == "positive" else "positive"),
                 "scores": {"negative": 0.5 + 0.04 * n, "positive": 0.5 + 0.04 * n},

@@ -78,7 +78,7 @@ def cut_texts(draw: st.DrawFn) -> tuple[str, Words]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=st.lists(cut_texts(), max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_units_are_as_defined_for_any_words(
     tokenizers: dict[str, Tokenizer], kind: str, batch: list[tuple[str, Words]]
 ) -> None:
@@ -92,7 +92,7 @@ def test_units_are_as_defined_for_any_words(
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(texts=st.lists(TEXTS, max_size=4), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_piece_is_lost_and_units_go_up_without_a_gap(
     tokenizers: dict[str, Tokenizer], kind: str, texts: list[str], data: st.DataObject
 ) -> None:
@@ -175,7 +175,7 @@ def test_half_a_surrogate_pair_is_an_error_with_its_number(tokenizers: dict[str,
         st.lists(st.text(min_size=1, max_size=8) | st.sampled_from(["的", "dog", " ", "12"])), max_size=4
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_word_by_word_the_units_are_exactly_the_words(
     tokenizers: dict[str, Tokenizer], kind: str, sentences: list[list[str]]
 ) -> None:
@@ -189,7 +189,7 @@ def test_word_by_word_the_units_are_exactly_the_words(
 
 
 @given(words=st.lists(st.text(min_size=1, max_size=8) | st.text("a1 的\n", min_size=1, max_size=3), min_size=1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_each_word_of_byte_bpe_can_be_read_back(tokenizers: dict[str, Tokenizer], words: Sequence[str]) -> None:
     tokenizer = tokenizers["byte_bpe"]
     (encoding,) = encode_words(tokenizer, [words])

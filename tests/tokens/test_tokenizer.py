@@ -91,16 +91,6 @@ def test_transformers_knows_the_special_tokens(both: dict[str, Tokenizer]) -> No
     assert (gpt.bos_token_id, gpt.eos_token_id, gpt.unk_token_id) == (0, 0, None)
 
 
-def test_transformers_reads_a_saved_copy_with_its_maximum_length(wordpiece: Tokenizer, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    wordpiece.save(tmp_path, maximum_length=128)
-    files.write_json(tmp_path / "config.json", {"model_type": "bert"})
-    theirs = AutoTokenizer.from_pretrained(tmp_path)
-    assert theirs.model_max_length == 128
-    text = PROBES["a word beyond WordPiece's limit"]
-    assert theirs(text, add_special_tokens=False)["input_ids"] == ids(wordpiece, text)
-
 
 def test_special_ids_are_those_of_bert_and_of_gpt(both: dict[str, Tokenizer]) -> None:
     bert, gpt = both["wordpiece"], both["byte_bpe"]

@@ -1,9 +1,9 @@
 """The first stage: sources in, a clean corpus without copies out, cut into train, validation and test.
 
-Two passes, so that memory holds a few hundred bytes a document and never its text. The first reads and cleans, and spools
-what passes the quality rules to one Parquet file beside the shards; of each document it keeps the hash of its fold, its
-label, and its group. Then copies and splits are decided over the whole corpus at once. The second pass reads the spool,
-cuts the kept texts into words, and writes the shards.
+Two passes, so that memory holds a few hundred bytes a document and never its text. The first reads and cleans, and
+spools what passes the quality rules to one Parquet file beside the shards; of each document it remembers the hashes of
+its text and its group, and its label. Then copies and splits are decided over the whole corpus at once. The second pass
+reads the spool, cuts the kept texts into words, and writes the shards.
 """
 
 from __future__ import annotations

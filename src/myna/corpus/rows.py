@@ -183,7 +183,7 @@ def _from_tags(row: _Row, tags: list[str], kind: str, starts: list[int], ends: l
     for number, (tag, start, end) in enumerate(zip(tags, starts, ends, strict=True)):
         mark, _, label = tag.partition("-")
         if tag != "O" and (mark not in ("B", "I", "E", "S") or not _is_name(label)):
-            row.wrong(f'the tag "{tag}" is not known', "tags are O, B-NAME, I-NAME (and E-NAME, S-NAME)")
+            row.wrong(f"the tag {_shown(tag)} is not known", "tags are O, B-NAME, I-NAME (and E-NAME, S-NAME)")
         if tag == "O":
             is_open = False
         elif mark in "BS":
@@ -191,7 +191,7 @@ def _from_tags(row: _Row, tags: list[str], kind: str, starts: list[int], ends: l
             is_open = mark == "B"
         else:
             if not is_open or spans[-1].label != label:
-                row.wrong(f'the tag "{tag}" (token {number + 1}) goes on with nothing', f'begin with "B-{label}"')
+                row.wrong(f"the tag {_shown(tag)} (token {number + 1}) goes on with nothing", f'begin with "B-{label}"')
             spans[-1] = Span(spans[-1].start, end, label)
             is_open = mark == "I"
     return tuple(spans)

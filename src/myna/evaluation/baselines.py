@@ -62,7 +62,7 @@ def tfidf_logistic_regression(
         features.append((1.0, {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}, texts, others))
     known, asked = [], []
     for weight, manner, seen, new in features:
-        vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)  # type: ignore[no-untyped-call]
+        vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)
         try:
             known.append(weight * vectorizer.fit_transform(seen))
         except ValueError:  # not one feature occurs often enough
@@ -70,7 +70,7 @@ def tfidf_logistic_regression(
         asked.append(weight * vectorizer.transform(new))
     if not known:
         return majority(labels, len(others))
-    model: Any = LogisticRegression(C=10.0, max_iter=300)  # type: ignore[no-untyped-call]
+    model: Any = LogisticRegression(C=10.0, max_iter=300)
     model.fit(hstack(known).tocsr(), np.array(labels, dtype=object))
     return [str(label) for label in model.predict(hstack(asked).tocsr())]
 

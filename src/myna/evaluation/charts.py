@@ -60,6 +60,9 @@ def line_chart(
     xs = [x for _, points in there for x, _ in points]
     ys = [y for _, points in there for _, y in points] + ([] if level is None else [level])
     low, high, down = _axis(min(ys), max(ys), 4)
+    if percent:  # a share has ends that an axis does not pass
+        low, high = max(0.0, low), min(1.0, high)
+        down = [y for y in down if low - 1e-9 <= y <= high + 1e-9]
     right = max(xs) or 1.0
     _, _, along = _axis(0.0, right, 3)
 
@@ -84,8 +87,8 @@ def line_chart(
 
 
 def smoothed(points: Points, share: float = 0.04) -> list[tuple[float, float]]:
-    """Means over neighbours: each window holds ``share`` of the points, and is narrower at the ends."""
-    half = int(len(points) * share / 2)
+    """Means over neighbours: each window holds ``share`` of the points, five at least; it is narrower at the ends."""
+    half = max(2, int(len(points) * share / 2))
     ys = np.array([y for _, y in points], np.float64)
     sums = np.concatenate([[0.0], np.cumsum(ys)])
     places = np.arange(len(points))

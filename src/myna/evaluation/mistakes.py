@@ -12,7 +12,7 @@ from typing import Any
 MOST = 8
 MOST_CHARACTERS = 280
 # An entity is read within its sentence; a longer one drowns it.
-MOST_SENTENCE = 160
+MOST_SENTENCE = 100
 
 
 @dataclass(frozen=True)

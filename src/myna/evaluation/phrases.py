@@ -45,8 +45,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "比最好的简单方法（{baseline}，{value}）好 {difference}（95\u202f% 区间 {low} 到 {high}）。",
     ),
     "loses": (
-        "The simple method wins: {baseline} reaches {value}, better by {difference} (95\u202f%: {low} to {high}).",
-        "简单方法更好：{baseline}达到 {value}，好 {difference}（95\u202f% 区间 {low} 到 {high}）。",
+        "A simple method does better, by {difference} (95\u202f%: {low} to {high}): {baseline}, {value}.",
+        "简单方法更好：{baseline}，{value}，好 {difference}（95\u202f% 区间 {low} 到 {high}）。",
     ),
     "open": (
         "No sure difference from the best simple method, {baseline} ({value}): the gap can be chance.",

@@ -129,7 +129,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"grouped": lambda n: f"{n:,}", "duration": duration, "size": size}
+    environment.filters |= {"grouped": lambda n: f"{n:,}", "duration": duration, "size": size, "share": _share}
     environment.tests["han"] = lambda text: HAN.search(text) is not None
     pages = [_model_page(model, say) for model in models]
     recipe_file = run / "recipe.toml"
@@ -214,7 +214,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
 
 
 def _charts(model: ModelFacts, say: Phrase) -> tuple[tuple[Chart, str], ...]:
-    """The loss, and where validation kept another figure than the loss, that one; each with its caption."""
+    """The loss, and the figure that validation chose the best epoch by, where there is one; each with its caption."""
     from myna.evaluation.charts import line_chart, smoothed
     from myna.evaluation.findings import MANNERS
     from myna.evaluation.phrases import named
@@ -225,12 +225,12 @@ def _charts(model: ModelFacts, say: Phrase) -> tuple[tuple[Chart, str], ...]:
     series = [("raw", losses), ("line", smoothed(losses)), ("dots", held_out)]
     chart = line_chart(say("loss"), say("tokens_seen"), series)
     charts = [] if chart is None else [(chart, say("curve" if held_out else "curve_alone"))]
-    for metric in [name for name in MANNERS if looked and name in looked[0][1]]:
-        points = [(tokens, figures[metric]) for tokens, figures in looked if metric in figures]
+    metric = next((name for name in MANNERS if looked and name in looked[0][1]), None)
+    if metric is not None and len(looked) > 1:
+        points = [(tokens, figures[metric]) for tokens, figures in looked]
         percent = MANNERS[metric].unit == "percent"
-        chart = line_chart(named(say, "metric", metric), say("tokens_seen"), [("dots", points)], percent=percent)
-        if chart is not None:
-            charts.append((chart, say("score_curve")))
+        second = line_chart(named(say, "metric", metric), say("tokens_seen"), [("dots", points)], percent=percent)
+        charts += [] if second is None else [(second, say("score_curve"))]
     return tuple(charts)
 
 
@@ -253,7 +253,7 @@ def _ledger_table(stage: StageFacts) -> LedgerTable:
     rows += [row("added", counts, reason) for reason, counts in ledger["added"].items()]
     rows += [row("dropped", counts, reason) for reason, counts in ledger["dropped"].items()]
     rows.append(row("kept", ledger["kept"]))
-    notes = tuple((what, f"{count:,}") for what, count in ledger.get("notes", {}).items())
+    notes = tuple((what, f"{count:,}") for what, count in ledger.get("notes", {}).items() if count)
     return LedgerTable(stage.key, units, tuple(rows) if units else (), notes)
 
 
@@ -315,6 +315,11 @@ def _shown(path: Path) -> str:
     """The path from where the command was given, if it lies below that, else whole."""
     relative = os.path.relpath(path)
     return str(path.absolute()) if relative.startswith("..") else relative
+
+
+def _share(value: float) -> str:
+    """A probability in per cent: neither nothing nor all of it is ever claimed."""
+    return f"{'<1' if value < 0.005 else '>99' if value > 0.995 else f'{100 * value:.0f}'}\u202f%"
 
 
 def _version() -> str:

@@ -27,6 +27,8 @@ TEMPERATURE, TOP_P = 0.8, 0.95
 # A line to fill words into: one that fits a phone's screen, and has something around the gaps.
 _LINE = range(14, 61)
 _BLANKS, _GUESSES, _TRIED = 2, 3, 6
+# Words of so many characters are hidden: in Chinese longer ones are names and figures that nobody could guess.
+_HIDDEN_HAN, _HIDDEN = (2, 3), (3, 12)
 
 
 def continuations(loaded: Loaded, documents: Sequence[Document], seed: int) -> list[dict[str, Any]]:
@@ -111,18 +113,24 @@ def _line(document: Document) -> tuple[str, list[tuple[int, int]]] | None:
     place = 0
     for line in document.text.split("\n"):
         if len(line) in _LINE:
-            words = _longer_words(document.words, document.text, place, place + len(line))
+            words = _words_to_hide(document.words, document.text, place, place + len(line))
             if len(words) >= 2 * _BLANKS:
                 return line, words
         place += len(line) + 1
     return None
 
 
-def _longer_words(words: Words | None, text: str, start: int, end: int) -> list[tuple[int, int]]:
+def _words_to_hide(words: Words | None, text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Every other word of a good length between ``start`` and ``end``, so that no two stand side by side."""
+    found: list[tuple[int, int]] = []
     if words is None:
-        return []
-    pairs = zip(words.starts.tolist(), words.ends.tolist(), strict=True)
-    return [(a - start, b - start) for a, b in pairs if start <= a and b <= end and b - a > 1 and text[a:b].isalpha()]
+        return found
+    shortest, longest = _HIDDEN_HAN if mostly_han([text[start:end]]) else _HIDDEN
+    for a, b in zip(words.starts.tolist(), words.ends.tolist(), strict=True):
+        apart = not found or a > start + found[-1][1]
+        if start <= a and b <= end and shortest <= b - a <= longest and text[a:b].isalpha() and apart:
+            found.append((a - start, b - start))
+    return found
 
 
 def _spread(values: Sequence[Anything], count: int) -> list[Anything]:

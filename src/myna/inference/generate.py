@@ -75,18 +75,22 @@ def generate(
             raise InputError(what, remedy="shorten it")
     assert tokenizer.end is not None
     written: list[list[int]] = [[] for _ in prompts]
-    for number, token in _decode(model, read, tokens, tokenizer.end, sampling or Sampling()):
+    # A model may have more rows than its tokenizer has pieces; and no token but the end stands for no text.
+    barred = set(range(tokenizer.vocabulary_size, model.config.vocabulary_size)) | set(tokenizer.special_ids)
+    allowed = torch.ones(model.config.vocabulary_size, dtype=torch.bool)
+    allowed[sorted(barred - {tokenizer.end})] = False
+    for number, token in _decode(model, read, tokens, tokenizer.end, allowed, sampling or Sampling()):
         written[number].append(token)
     results = []
-    for prompt, ids in zip(prompts, written, strict=True):
-        stopped = bool(ids) and ids[-1] == tokenizer.end
-        text = tokenizer.decode(ids[:-1] if stopped else ids)
-        results.append(Generated(prompt, text.rstrip("\ufffd"), len(ids), "stop" if stopped else "length"))
+    for prompt, line in zip(prompts, written, strict=True):
+        stopped = line[-1] == tokenizer.end
+        text = tokenizer.decode(line[:-1] if stopped else line)
+        results.append(Generated(prompt, text.rstrip("\ufffd"), len(line), "stop" if stopped else "length"))
     return results
 
 
 def _decode(
-    model: Model, prompts: Sequence[NDArray[np.int64]], tokens: int, end: int, sampling: Sampling
+    model: Model, prompts: Sequence[NDArray[np.int64]], tokens: int, end: int, allowed: Tensor, sampling: Sampling
 ) -> Iterator[tuple[int, int]]:
     """Gives (number of the prompt, its next token) until each has ended."""
     rows = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
@@ -95,7 +99,8 @@ def _decode(
     with torch.inference_mode():
         hidden = model.trunk(batch, cache)[last_tokens(batch)]
         for count in range(1, tokens + 1):
-            chosen = _choose(model.head(hidden, batch), rows, cache.lengths, sampling)
+            logits = model.head(hidden, batch).masked_fill(~allowed, -torch.inf)
+            chosen = _choose(logits, rows, cache.lengths, sampling)
             yield from zip(rows, chosen, strict=True)
             window = model.config.maximum_length
             going = [p for p, token in enumerate(chosen) if token != end and cache.lengths[p] < window]
@@ -123,14 +128,14 @@ def _choose(logits: Tensor, rows: Sequence[int], lengths: Sequence[int], samplin
     """The next token of each row from its logits, ``(rows, vocabulary)``."""
     if sampling.temperature == 0:
         return [int(token) for token in logits.argmax(1)]
-    chosen = []
+    drawn: list[int] = []
     for row, length, line in zip(rows, lengths, logits.double().numpy(), strict=True):
-        order = np.argsort(-line, kind="stable")[: sampling.top_k]
+        order: NDArray[np.intp] = np.argsort(-line, kind="stable")[: sampling.top_k]
         weights = np.exp((line[order] - line[order[0]]) / sampling.temperature)
         share = np.cumsum(weights) / weights.sum()
         if sampling.top_p is not None:
             kept = int(np.searchsorted(share, sampling.top_p)) + 1
             share = share[:kept] / share[min(kept, len(share)) - 1]
-        drawn = randomness.uniform(randomness.key(sampling.seed, "generate", row), np.array([length]))[0]
-        chosen.append(int(order[min(int(np.searchsorted(share, drawn, side="right")), len(share) - 1)]))
-    return chosen
+        point = randomness.uniform(randomness.key(sampling.seed, "generate", row), np.array([length]))[0]
+        drawn.append(int(order[min(int(np.searchsorted(share, point, side="right")), len(share) - 1)]))
+    return drawn

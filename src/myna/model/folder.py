@@ -21,18 +21,19 @@ from myna.model.heads import Model
 from myna.model.huggingface import model_of, settings_of, tensors_of
 
 FORMAT = 1
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
+    named = _tokenizer_settings(tokenizer_folder)
     with files.new_folder(folder) as place:
         content = {
             "config.json": _json({**settings_of(model), **_special_ids(tokenizer_folder)}),
+            "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
+            "tokenizer_config.json": _json({**named, "model_max_length": model.config.maximum_length}),
             "model.safetensors": save(tensors_of(model), metadata={"format": "pt"}),
             "README.md": _card(model, facts).encode(),
         }
-        content |= {name: (tokenizer_folder / name).read_bytes() for name in TOKENIZER_FILES}
         for name, data in content.items():
             with files.open_new(place / name) as stream:
                 stream.write(data)
@@ -76,9 +77,16 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 
+def _tokenizer_settings(tokenizer_folder: Path) -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``, which older folders do not have."""
+    path = tokenizer_folder / "tokenizer_config.json"
+    settings: dict[str, Any] = files.read_json(path) if path.exists() else {}
+    return settings
+
+
 def _special_ids(tokenizer_folder: Path) -> dict[str, int]:
     """The ids of special tokens, by the names that ``config.json`` has for them."""
-    settings = files.read_json(tokenizer_folder / "tokenizer_config.json")
+    settings = _tokenizer_settings(tokenizer_folder)
     added = files.read_json(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
     ids = {token["content"]: token["id"] for token in added}
     names = {"pad_token": "pad_token_id", "bos_token": "bos_token_id", "eos_token": "eos_token_id"}

@@ -94,7 +94,7 @@ class Task(Objective, Protocol):
 
     @classmethod
     def examples(cls, document: Document) -> Sequence[Example]:
-        """The examples in a document: none where it has no label of this task."""
+        """The examples in a document (read without its words): none where it has no label of this task."""
 
     @classmethod
     def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:

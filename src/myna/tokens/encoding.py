@@ -78,7 +78,8 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], words: Sequence[Words | N
 
     bounds = np.append(0, np.cumsum(counts))
     units, joined = _units(starts, ends, word_starts, word_ends)
-    units -= units[bounds[:-1].clip(max=max(total - 1, 0))][text_of] if total else 0
+    filled = counts > 0
+    units -= np.repeat(units[bounds[:-1][filled]], counts[filled])
     merged = np.bincount(text_of, weights=joined, minlength=len(texts))
     return [
         Encoding(ids[a:b], offsets[a:b, 0], offsets[a:b, 1], units[a:b], int(count))

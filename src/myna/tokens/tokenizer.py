@@ -172,15 +172,6 @@ class Tokenizer:
         text = bytes(_BYTES[symbol] for symbol in piece).decode("utf-8", "surrogateescape")
         return "".join(f"⟨{ord(c) - 0xDC00:02X}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
 
-    def save(self, folder: Path, maximum_length: int | None = None) -> None:
-        """Writes the tokenizer into another folder, as beside a model that takes ``maximum_length`` tokens at most."""
-        config_path = self.folder / "tokenizer_config.json"
-        config = files.read_json(config_path) if config_path.exists() else {}
-        if maximum_length is not None:
-            config["model_max_length"] = maximum_length
-        files.write_bytes(folder / "tokenizer.json", (self.folder / "tokenizer.json").read_bytes())
-        files.write_json(folder / "tokenizer_config.json", config)
-
     def _id(self, token: str | None) -> int | None:
         id: int | None = None if token is None else self.backend.token_to_id(token)
         return id

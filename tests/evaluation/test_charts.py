@@ -1,0 +1,61 @@
+"""Charts: round ticks that hold the points, lines in the picture, means where there are more points than pixels."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myna.evaluation.charts import HEIGHT, WIDTH, line_chart, short_number, smoothed
+
+values = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e9), values), min_size=1, max_size=300))
+def test_every_point_lies_in_the_picture_and_the_ticks_in_their_axes(points: list[tuple[float, float]]) -> None:
+    chart = line_chart("loss", "tokens", [("line", points), ("dots", points[:3])])
+    assert chart is not None
+    for line in chart.lines:
+        numbers = [float(n) for n in re.findall(r"-?\d+\.\d", line.path)]
+        assert all(-0.1 <= n <= WIDTH + 0.1 for n in numbers[::2])
+        assert all(-0.1 <= n <= HEIGHT + 0.1 for n in numbers[1::2])
+    for tick in (*chart.down, *chart.along):
+        assert -1e-6 <= tick.place <= 100 + 1e-6
+    assert len({tick.text for tick in chart.down}) == len(chart.down)
+
+
+def test_ticks_are_round() -> None:
+    chart = line_chart("loss", "tokens", [("line", [(0, 2.13), (1_200_000, 8.4)])])
+    assert chart is not None
+    assert [tick.text for tick in chart.down] == ["2", "4", "6", "8", "10"]
+    assert [tick.text for tick in chart.along] == ["0", "500k", "1M"]
+    share = line_chart("accuracy", "tokens", [("dots", [(1, 0.61), (2, 0.82)])], percent=True)
+    assert share is not None
+    assert [tick.text for tick in share.down] == ["60%", "70%", "80%", "90%"]
+
+    whole = line_chart("accuracy", "tokens", [("dots", [(1, 0.02), (2, 0.97)])], percent=True)
+    assert whole is not None
+    assert [tick.text for tick in whole.down] == ["0%", "25%", "50%", "75%", "100%"]
+
+
+def test_nothing_to_draw_is_no_chart() -> None:
+    assert line_chart("loss", "tokens", [("line", [])]) is None
+
+
+def test_many_points_become_means_and_keep_their_ends() -> None:
+    chart = line_chart("loss", "tokens", [("line", [(float(x), float(x % 2)) for x in range(10_001)])])
+    assert chart is not None
+    assert chart.lines[0].path.count("L") < 300
+    assert chart.lines[0].path.startswith("M0.0 ")
+
+
+def test_smoothing_keeps_a_level_and_the_number_of_points() -> None:
+    flat = smoothed([(float(x), 2.0) for x in range(100)])
+    assert [y for _, y in flat] == pytest.approx([2.0] * 100)
+    assert smoothed([(0.0, 1.0)]) == [(0.0, 1.0)]
+    middle = smoothed([(float(x), float(x == 50)) for x in range(100)])
+    assert max(y for _, y in middle) == pytest.approx(1 / 5)
+
+
+def test_numbers_are_short() -> None:
+    assert [short_number(n) for n in (0, 999, 45_000, 1_210_000, 2.5e9)] == ["0", "999", "45k", "1.21M", "2.5G"]

