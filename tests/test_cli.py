@@ -118,6 +118,12 @@ def test_the_package_runs_as_a_module() -> None:
     assert ended.stderr == ""
 
 
+def test_no_command_at_all_is_help(myna: Call) -> None:
+    code, out, err = myna()
+    assert (code, err) == (0, "")
+    assert "Usage: myna" in out
+
+
 # ------------------------------------------------------------------------------------------------------------- run
 
 

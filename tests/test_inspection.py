@@ -126,7 +126,8 @@ def test_what_to_try_next_can_be_pasted(run: Path, monkeypatch: pytest.MonkeyPat
     assert ["myna", "generate", "run/pretrain/decoder/model", "--prompt", "it's"] in commands
     assert ["myna", "show", "run"] in commands
     assert len(commands) == 4
-    monkeypatch.chdir("/")
+    (run.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(run.parent / "elsewhere")
     assert str(run) in inspection.next_commands(run)[-1]
 
 

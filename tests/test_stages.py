@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import multiprocessing
@@ -132,6 +133,7 @@ def test_a_stage_with_a_seed_of_its_own_is_not_touched_by_the_recipes(tmp_path: 
     own = "pretrain.decoder.seed=9"
     stages.run(recipe_in(tmp_path, own), tmp_path / "run")
     assert "pretrain.decoder" not in reasons(recipe_in(tmp_path, own, "seed=2"), tmp_path / "run")
+    assert reasons(recipe_in(tmp_path, own, "pretrain.encoder.seed=1"), tmp_path / "run") == {}, "it is the recipe's"
 
 
 def test_a_changed_source_runs_all_that_follows_from_it(tmp_path: Path, fake: FakeStages) -> None:
@@ -320,6 +322,25 @@ def test_a_training_that_goes_on_finds_its_checkpoints_and_one_of_other_settings
     assert found == [False, True, False, True, False]
     why = reasons(recipe_in(tmp_path, "finetune.topics.epochs=7"), tmp_path / "run")["finetune.topics"]
     assert why == "it was begun otherwise: epochs was 3.0, is 7.0"
+
+
+def test_what_is_half_cleared_is_never_gone_on_with(tmp_path: Path, fake: FakeStages) -> None:
+    stage = next(s for s in stages.plan(recipe_in(tmp_path), tmp_path) if s.key == "finetune.topics")
+
+    def begin(place: Path) -> None:
+        for name in ("started.json", "best.safetensors", "metrics.jsonl", "checkpoints/step-1/weights"):
+            files.write_text(place / name, "{}")
+
+    def clear(place: Path) -> None:
+        stages._start_over(dataclasses.replace(stage, folder=place))
+
+    crashes = 0
+    for place in crash_at_every_call(tmp_path, begin, clear):
+        left = {path.name for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")}
+        begun = (place / "started.json").is_file() and (place / "started.json").read_text(encoding="utf-8") == "{}"
+        assert not begun or left == {"started.json", "best.safetensors", "metrics.jsonl", "weights"}
+        crashes += 1
+    assert crashes > 5
 
 
 def test_the_old_model_stays_until_the_new_one_is_there(tmp_path: Path, fake: FakeStages) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="From text you own to a language model you can use. Add --debug to see where an error comes from.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Help in colours would take longer than all the rest of it.
@@ -259,7 +258,7 @@ def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -300,7 +299,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
     message = getattr(error, "format_message", None)
     if message is not None:
-        return f"{_one_line(message())} (see myna --help)", int(getattr(error, "exit_code", 2))
+        return f"{_one_line(message()).rstrip('.')}; see myna --help", int(getattr(error, "exit_code", 2))
     return f"a mistake in Myna, please report it ({_one_line(repr(error))}); --debug tells more", 1
 
 

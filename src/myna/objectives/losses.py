@@ -24,12 +24,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows = hidden[start : start + CHUNK_ROWS]
             wanted_ids = targets[start : start + CHUNK_ROWS].unsqueeze(1)
             logits = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
-            normalizer = logits.logsumexp(1, keepdim=True)
-            total += (normalizer - logits.gather(1, wanted_ids)).sum()
+            scored = logits.gather(1, wanted_ids)
+            highest = logits.amax(1, keepdim=True)
+            exponentials = logits.sub_(highest).exp_()
+            sums = exponentials.sum(1, keepdim=True)
+            total += (sums.log() + highest - scored).sum()
             if hidden_gradient is None or weight_gradient is None:
                 continue
             # The gradient of the logits takes their place: softmax less one at the target.
-            gradient = logits.sub_(normalizer).exp_()
+            gradient = exponentials.div_(sums)
             gradient.scatter_add_(1, wanted_ids, gradient.new_full((1, 1), -1.0).expand(wanted_ids.shape))
             torch.mm(gradient, weight, out=hidden_gradient[start : start + CHUNK_ROWS])
             weight_gradient.addmm_(gradient.T, rows)
