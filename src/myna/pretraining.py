@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from myna.tokens.tokenizer import Tokenizer
 
 VERSION = 1
-# Enough for an error of about 0.01 nats; more would only take time from the training.
-VALIDATION_TOKENS = 50_000
+# Enough for an error of about 0.02 nats; more would only take time from the training.
+VALIDATION_TOKENS = 20_000
 
 
 class ModelParts(Section):
@@ -47,7 +47,7 @@ class PretrainConfig(TrainingConfig):
     model: ModelParts = setting(ModelParts(), "changes to the preset's parts")
     mask_ratio: float = setting(0.15, "masked: share of the pieces that are targets", gt=0, lt=1)
     whole_word: bool = setting(True, "masked: choose whole words")
-    validations: int = setting(8, "how often the validation split is looked at", "log", gt=0)
+    validations: int = setting(5, "how often the validation split is looked at", "log", gt=0)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,7 @@
 """Descriptions of models with a name. A preset leaves out ``vocabulary_size``, which the tokenizer gives.
 
-The small BERTs are those of Turc et al. 2019 (arXiv:1908.08962), with the width of a head as there (64; 32 in
-``bert-micro`` and ``gpt-micro``, our own, for minutes on a laptop); the small GPTs have the same sizes. Parameters
-are counted without the embeddings of the vocabulary.
+The small BERTs are those of Turc et al. 2019 (arXiv:1908.08962), with heads 64 wide as there; the small GPTs have the
+same sizes. ``bert-micro`` and ``gpt-micro`` are our own, for minutes on a laptop.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ def _size(hidden_size: int, layers: int, heads: int, maximum_length: int | None 
 
 PRESETS: dict[str, dict[str, Any]] = {
     # A larger spread of initial weights than BERT's 0.02 learns sooner at these widths.
-    "bert-micro": _BERT | _size(128, 4, 4, 256) | {"initializer_range": 0.05},
+    "bert-micro": _BERT | _size(128, 2, 2, 128) | {"initializer_range": 0.05},
     "bert-tiny": _BERT | _size(128, 2, 2),
     "bert-mini": _BERT | _size(256, 4, 4),
     "bert-small": _BERT | _size(512, 4, 8),
     "bert-base": _BERT | _size(768, 12, 12),
-    "gpt-micro": _GPT | _size(128, 4, 4, 256) | {"initializer_range": 0.05},
+    "gpt-micro": _GPT | _size(96, 2, 2, 64) | {"initializer_range": 0.05},
     "gpt-tiny": _GPT | _size(128, 2, 2),
     "gpt-mini": _GPT | _size(256, 4, 4),
     "gpt-small": _GPT | _size(512, 4, 8),

@@ -20,7 +20,9 @@ class TrainingConfig(Section):
     warmup: float = setting(0.1, "share of the steps in which the learning rate rises", ge=0, le=1)
     schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the learning rate falls after that")
     weight_decay: float = setting(0.01, "AdamW's decay of matrices (not of norms, biases, embeddings)", ge=0)
-    beta2: float = setting(0.98, "AdamW's memory of squared gradients", gt=0, lt=1)
+    # Small batches meet a rare piece once in many steps; a shorter memory (0.98) forgets its gradient in between, and
+    # a decoder of 12,000 pieces lost 0.2 bits per character by that.
+    beta2: float = setting(0.999, "AdamW's memory of squared gradients", gt=0, lt=1)
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
