@@ -35,9 +35,7 @@ def _told(path: Path) -> Iterator[None]:
             remedy = "make room and give the same command again: it goes on where it was"
             raise RunError("the disk is full", where=path, remedy=remedy) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RunError(
-                "this place cannot be written to", where=path, remedy="choose another with --to"
-            ) from error
+            raise RunError("this place cannot be written to", where=path, remedy="choose another with --to") from error
         raise
 
 
@@ -171,9 +169,7 @@ def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of every file below ``folder`` by its relative name, sorted."""
     folder = Path(folder)
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names
-    }
+    return {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
 
 
 def verify(folder: Path | str, expected: dict[str, dict[str, Any]]) -> None:
@@ -205,9 +201,7 @@ def lock(folder: Path | str) -> Iterator[None]:
             stream.seek(0)
             holder = stream.read().decode(errors="replace").strip() or "unknown"
             remedy = "wait until it ends, or choose another folder with --to"
-            raise RunError(
-                f"this folder is in use by process {holder}", where=folder, remedy=remedy
-            ) from None
+            raise RunError(f"this folder is in use by process {holder}", where=folder, remedy=remedy) from None
         stream.truncate(0)
         stream.write(str(os.getpid()).encode())
         stream.flush()

@@ -15,7 +15,7 @@ from pydantic import field_validator, model_validator
 from myna import files
 from myna.errors import InputError
 from myna.ledger import Ledger
-from myna.settings import setting
+from myna.settings import result_settings, setting
 from myna.tasks import check_task_name
 from myna.training.settings import TrainingConfig
 
@@ -100,6 +100,8 @@ def finetune(
         "task": config.task,
         "labels": list(model.labels),
         "data": fingerprint_of(trained),
+        "settings": {**result_settings(config), "start_from": None},
+        "seed": seed,
         "start": None if config.from_scratch else files.sha256(start_from / "model.safetensors"),
     }
     progress = train(

@@ -51,9 +51,7 @@ class Ledger:
             came = self._in[unit] + sum(counts[unit] for counts in self._added.values())
             went = self._kept[unit] + sum(counts[unit] for counts in self._dropped.values())
             if came != went:
-                raise AssertionError(
-                    f"the ledger does not balance: {came} {unit} came in, {went} are accounted for"
-                )
+                raise AssertionError(f"the ledger does not balance: {came} {unit} came in, {went} are accounted for")
 
     def __add__(self, other: Ledger) -> Ledger:
         total = Ledger()
@@ -73,12 +71,8 @@ class Ledger:
         return {
             "in": dict(self._in),
             "kept": dict(self._kept),
-            "dropped": {
-                reason: dict(counts) for reason, counts in sorted(self._dropped.items()) if counts.total()
-            },
-            "added": {
-                reason: dict(counts) for reason, counts in sorted(self._added.items()) if counts.total()
-            },
+            "dropped": {reason: dict(counts) for reason, counts in sorted(self._dropped.items()) if counts.total()},
+            "added": {reason: dict(counts) for reason, counts in sorted(self._added.items()) if counts.total()},
             "notes": self.notes,
         }
 

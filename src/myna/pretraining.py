@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 
 from myna.ledger import Ledger
-from myna.settings import Section, setting
+from myna.settings import Section, result_settings, setting
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -94,7 +94,12 @@ def pretrain(
         config,
         folder,
         seed,
-        identity={"model": described.model_dump(), "objective": config.objective, "tokens": int(items.lengths.sum())},
+        identity={
+            "model": described.model_dump(),
+            "settings": result_settings(config),
+            "seed": seed,
+            "tokens": int(items.lengths.sum()),
+        },
         validate=validate,
         validations=config.validations,
         report=report,
@@ -124,6 +129,10 @@ def make_objective(
     if tokenizer.start is None or tokenizer.end is None or (name == "masked" and tokenizer.mask is None):
         remedy = 'use a tokenizer of kind = "wordpiece" for objective = "masked"'
         raise InputError(f"the tokenizer lacks the special tokens of {name} language models", remedy=remedy)
+    if name == "causal" and tokenizer.kind != "byte_bpe":
+        # A text can't be got back from WordPiece: what it leaves out would cost such a model nothing.
+        what = f"a causal language model can't write with a tokenizer of kind = {tokenizer.kind!r}"
+        raise InputError(what, where=tokenizer.folder, remedy='use one of kind = "byte_bpe"')
     mask = tokenizer.start if tokenizer.mask is None else tokenizer.mask
     special = tuple(sorted(tokenizer.special_ids))
     vocabulary = Vocabulary(tokenizer.vocabulary_size, tokenizer.start, tokenizer.end, mask, special)
@@ -141,8 +150,7 @@ def _check_family(config: PretrainConfig, attention: str, where: Path) -> None:
 def _validation(
     objective: MaskedLM | CausalLM, model: Any, stores: Sequence[Any], maximum_length: int
 ) -> Callable[[], dict[str, float]] | None:
-    """The mean loss over the first pieces of the validation splits; None where there is no text in them."""
-    import numpy as np
+    """The mean loss over pieces spread evenly over the validation splits; None where there is no text in them."""
     import torch
 
     from myna.training.loop import make_batches
@@ -150,8 +158,8 @@ def _validation(
     items = objective.items(stores, maximum_length)
     if len(items) == 0:
         return None
-    count = max(1, int(np.searchsorted(np.cumsum(items.lengths), VALIDATION_TOKENS)))
-    batches = make_batches(objective, items, range(min(count, len(items))), 4096, None)
+    apart = -(-int(items.lengths.sum()) // VALIDATION_TOKENS)
+    batches = make_batches(objective, items, range(0, len(items), apart), 4096, None)
 
     def validate() -> dict[str, float]:
         with torch.inference_mode():

@@ -204,6 +204,9 @@ def _misfit(config: PretrainConfig, tokenizer: TokenizerConfig, place: KeyPath) 
     if config.objective == "masked" and tokenizer.kind == "byte_bpe":
         what = f"[tokenizer.{config.tokenizer}] is byte_bpe and has no [MASK]"
         yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
+    if config.objective == "causal" and tokenizer.kind != "byte_bpe":
+        what = f"[tokenizer.{config.tokenizer}] is {tokenizer.kind}, which does not give a text back"
+        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "byte_bpe" for objective = "causal"')
 
 
 def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:

@@ -20,25 +20,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def setting(
-    default: Any = PydanticUndefined, description: str = "", affects: Affects = "result", **limits: Any
-) -> Any:
+def setting(default: Any = PydanticUndefined, description: str = "", affects: Affects = "result", **limits: Any) -> Any:
     """A field of a section. ``limits`` are pydantic's (``gt``, ``pattern``, …); no default: required."""
     extra: dict[str, Any] = {"affects": affects}
     if isinstance(default, (list, dict)):
         copy = default.copy
-        return Field(
-            default_factory=lambda: copy(), description=description, json_schema_extra=extra, **limits
-        )
+        return Field(default_factory=lambda: copy(), description=description, json_schema_extra=extra, **limits)
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
 def result_settings(section: Section) -> dict[str, Any]:
     """The fields that affect the result, plain and in the order of their names, with those of inner sections."""
     return {
-        name: _plain(getattr(section, name))
-        for name in sorted(type(section).model_fields)
-        if _matters(section, name)
+        name: _plain(getattr(section, name)) for name in sorted(type(section).model_fields) if _matters(section, name)
     }
 
 

@@ -31,7 +31,7 @@ corpus = "texts"
 tokenizer = "characters"
 preset = "bert-micro"
 model = { hidden_size = 16, layers = 1, heads = 2, feed_forward_size = 32, maximum_length = 32 }
-steps = 4
+steps = 2
 batch_tokens = 100
 validations = 2
 threads = 1
@@ -44,7 +44,7 @@ corpus = "texts"
 tokenizer = "bytes"
 preset = "gpt-micro"
 model = { hidden_size = 16, layers = 1, heads = 2, feed_forward_size = 32, maximum_length = 32 }
-steps = 3
+steps = 2
 batch_tokens = 100
 validations = 2
 threads = 1
@@ -55,7 +55,7 @@ checkpoint_seconds = 0
 task = "classification"
 start_from = "encoder"
 corpus = "texts"
-steps = 4
+steps = 3
 batch_tokens = 100
 threads = 1
 log_steps = 1
@@ -86,7 +86,9 @@ def write_recipe(folder: Path) -> Path:
         text = f"我第{number}次去{place}，那里{said}。"
         start = text.index(place)
         span = {"start": start, "end": start + 2, "label": "LOC"}
-        lines.append(json.dumps({"text": text, "label": "good" if good else "bad", "spans": [span]}, ensure_ascii=False))
+        lines.append(
+            json.dumps({"text": text, "label": "good" if good else "bad", "spans": [span]}, ensure_ascii=False)
+        )
     (folder / "texts.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "recipe.toml").write_text(RECIPE)
     return folder / "recipe.toml"

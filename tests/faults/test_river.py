@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -45,10 +46,8 @@ class Until(stages.Observer):
 
 def run_through(recipe: Path, folder: Path, key: str) -> None:
     """Runs all that is not done up to the stage ``key``."""
-    try:
+    with contextlib.suppress(Enough):
         stages.run(recipe, folder, observer=Until(key))
-    except Enough:
-        pass
 
 
 def stage_keys() -> list[str]:
@@ -62,7 +61,7 @@ def test_these_are_all_the_stages(uncut: Path) -> None:
     assert [stage.key for stage in stages.plan(read_recipe(uncut / "recipe.toml", []), uncut / "run")] == stage_keys()
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.parametrize("number, key", enumerate(stage_keys()))
 def test_a_stage_broken_off_at_any_file_system_call_ends_the_same(
     uncut: Path, tmp_path: Path, number: int, key: str
@@ -93,7 +92,7 @@ def test_a_stage_broken_off_at_any_file_system_call_ends_the_same(
     assert last > 8
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 def test_a_run_killed_at_ten_random_instants_ends_the_same(uncut: Path, tmp_path: Path) -> None:
     """``kill -9`` of the real command, each time at another moment, and the command again until it is done."""
     command = [sys.executable, "-m", "myna", "run", str(uncut / "recipe.toml"), "--to", str(tmp_path / "run")]

@@ -91,7 +91,6 @@ def test_transformers_knows_the_special_tokens(both: dict[str, Tokenizer]) -> No
     assert (gpt.bos_token_id, gpt.eos_token_id, gpt.unk_token_id) == (0, 0, None)
 
 
-
 def test_special_ids_are_those_of_bert_and_of_gpt(both: dict[str, Tokenizer]) -> None:
     bert, gpt = both["wordpiece"], both["byte_bpe"]
     assert (bert.pad, bert.unknown, bert.start, bert.end, bert.mask) == (0, 1, 2, 3, 4)

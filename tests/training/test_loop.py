@@ -101,7 +101,8 @@ def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Pat
     said: list[str] = []
     run(tmp_path, config=CONFIG.model_copy(update={"threads": 2}), report=lambda what, share: said.append(what))
     assert torch.get_num_threads() == 1
-    assert "begun with cpu OTHER" in said[0]
+    assert "begun with threads = 1, which is kept" in said[0]
+    assert "begun with cpu OTHER" in said[1]
 
 
 def test_micro_batches_only_affect_speed(tmp_path: Path) -> None:

@@ -285,7 +285,8 @@ def _kind(family: Family, settings: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _labels(settings: Mapping[str, Any]) -> list[str]:
-    names = settings.get("id2label") or {}
+    # transformers leaves out the names of two classes that were given none.
+    names = settings.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     return [names[str(number)] for number in range(len(names))]
 
 
@@ -295,6 +296,8 @@ def _ignored(name: str) -> bool:
 
 def _full_name(name: str, family: Family) -> str:
     """The name in a model with a head: a bare trunk's tensors stand without the prefix."""
+    # The oldest files call a norm's weight and bias so.
+    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
     heads = ("cls.", "classifier.", "score.")
     return name if name.startswith((family.prefix, *heads)) else family.prefix + name
 

@@ -14,9 +14,8 @@ CHUNK_ROWS = 512
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, wanted: bool) -> Tensor:
         total = hidden.new_zeros(())
-        wanted = any(ctx.needs_input_grad)
         hidden_gradient = torch.empty_like(hidden) if wanted else None
         weight_gradient = torch.zeros_like(weight) if wanted else None
         bias_gradient = torch.zeros_like(bias) if wanted and bias is not None else None
@@ -46,7 +45,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         # They are nobody else's, so they are scaled in place; a second backward has nothing left to scale.
         gradients, ctx.gradients = ctx.gradients, (None, None, None)
-        return *(None if g is None else g.mul_(upstream) for g in gradients), None
+        return *(None if g is None else g.mul_(upstream) for g in gradients), None, None
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -56,7 +55,8 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, ta
     ``(rows,)``. Logits are made in chunks of rows, and their gradient in the forward pass, so that the product with
     the weight is made once and never kept.
     """
-    result: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+    apply: Any = _LinearCrossEntropy.apply
+    result: Tensor = apply(hidden, weight, bias, targets, torch.is_grad_enabled())
     return result
 
 

@@ -6,7 +6,7 @@ averaged. In the loss every *example* counts once, whatever its length: each of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,13 @@ from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example
 from myna.tasks.task import LEFT_OUT, UNKNOWN, Item, TaskItems, framed
 from myna.tasks.windows import TooLong, fit
-from myna.tokens.encoding import encode
+from myna.tokens.encoding import Encoding, encode
 from myna.tokens.tokenizer import Tokenizer
 
 # The weight of an example in whole numbers, so that counts stay exact: it can be cut into 1 … 16 equal shares.
 EXAMPLE = 720_720
+# Texts are encoded so many at a time: what the tokenizer says of them is forty times as large as their ids.
+_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class Classification:
         """The windows of each text, of at most ``maximum_length`` tokens."""
         items = []
         ledger = Ledger() if ledger is None else ledger
-        for number, encoding in enumerate(encode(self.tokenizer, [example.text for example in examples])):
-            example = examples[number]
+        for number, (example, encoding) in enumerate(zip(examples, self._encoded(examples), strict=True)):
             target = np.array([self._number(example)], np.int64)
             read = fit(len(encoding.ids), self.room, too_long, example.id, ledger)
             for window in read:
@@ -101,6 +102,10 @@ class Classification:
         ledger.kept(labels=kept)
         ledger.dropped(LEFT_OUT, labels=came - kept)
         return TaskItems(examples, items, ledger)
+
+    def _encoded(self, examples: Sequence[Example]) -> Iterator[Encoding]:
+        for start in range(0, len(examples), _AT_ONCE):
+            yield from encode(self.tokenizer, [example.text for example in examples[start : start + _AT_ONCE]])
 
     def _number(self, example: Example) -> int:
         if example.label is None:

@@ -56,6 +56,8 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
             return Checkpoint(place, state)
         except (MynaError, KeyError, TypeError) as error:
             say(f"{place} is not whole ({error}): going back to the one before")
+            # It would be taken for the newest again, and what is saved from here on would be cleared in its favour.
+            files.remove(place)
     return None
 
 

@@ -27,7 +27,7 @@ from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Items, Objective
 from myna.tokens.sampler import Sampler, micro_batches
 from myna.training.checkpoint import fill, newest_checkpoint, restore, save_checkpoint
-from myna.training.machine import use_machine
+from myna.training.machine import note_peak, use_machine
 from myna.training.schedules import learning_rate
 from myna.training.settings import TrainingConfig
 
@@ -81,7 +81,8 @@ def train(
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
     ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
     """
-    use_machine(folder, config.threads, report)
+    machine = use_machine(folder, config.threads, config.micro_batch_tokens, report)
+    config = config.model_copy(update={"micro_batch_tokens": machine["micro_batch_tokens"]})
     parameters = dict(model.named_parameters())
     for name, module in objective.modules().items():
         parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
@@ -109,9 +110,13 @@ def train(
             run.progress.seconds = time.monotonic() - began
         if done == steps or done in due or time.monotonic() - saved >= config.checkpoint_seconds:
             save_checkpoint(folder, parameters, run.optimizer, _state(run, identity))
+            if run.progress.best is not None:
+                _clear_older_best(run)
             saved = time.monotonic()
     if keep_best and run.progress.best is not None:
-        _take_best(run)
+        path = _best_path(run)
+        fill(run.parameters, load_file(path), path)
+    note_peak(folder)
     return run.progress
 
 
@@ -237,10 +242,16 @@ def _keep_best(run: _Training, score: float, keep: bool) -> None:
     run.progress.best = {"step": run.progress.step, "score": score}
     if keep:
         weights = save({name: p.detach() for name, p in run.parameters.items()})
-        files.write_bytes(run.folder / "best.safetensors", weights)
+        files.write_bytes(_best_path(run), weights)
 
 
-def _take_best(run: _Training) -> None:
-    # A run that was cut off between the weights and their checkpoint has made this file again, the same, since.
-    path = run.folder / "best.safetensors"
-    fill(run.parameters, load_file(path), path)
+def _best_path(run: _Training) -> Path:
+    """The weights of the best score. The step is in the name: a crash before the checkpoint leaves the older one."""
+    assert run.progress.best is not None
+    return run.folder / "checkpoints" / f"best-{run.progress.best['step']:08d}.safetensors"
+
+
+def _clear_older_best(run: _Training) -> None:
+    for path in (run.folder / "checkpoints").glob("best-*.safetensors"):
+        if path != _best_path(run):
+            files.remove(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import resource
 import statistics
 import sys
@@ -19,19 +18,25 @@ from myna import files
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def use_machine(folder: Path, threads: int | None, report: Callable[[str, float], None]) -> dict[str, Any]:
-    """Uses the threads that the run in ``folder`` began with, and says where the machine is another one.
+def use_machine(
+    folder: Path, threads: int | None, micro_batch_tokens: int, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Uses the threads and micro-batches that the run in ``folder`` began with, and says where the machine is another.
 
-    The first start of a run writes ``machine.json``: threads, torch, the processor's capability and its matrix rate.
-    The same threads, torch and capability give the same bits.
+    The first start of a run writes ``machine.json``: these, torch, the processor's capability and its matrix rate.
+    The same threads, micro-batches, torch and capability give the same bits.
     """
     keep_freed_memory()
     path = folder / "machine.json"
     if not path.exists():
-        chosen = threads or len(os.sched_getaffinity(0))
-        torch.set_num_threads(chosen)
-        files.write_json(path, {"threads": chosen, **_identity(), "matrix_gflops": round(matrix_gflops(), 1)})
+        torch.set_num_threads(threads or torch.get_num_threads())
+        kept = {"threads": torch.get_num_threads(), "micro_batch_tokens": micro_batch_tokens}
+        files.write_json(path, {**kept, **_identity(), "matrix_gflops": round(matrix_gflops(), 1)})
     began: dict[str, Any] = files.read_json(path)
+    wanted = {"threads": threads or began["threads"], "micro_batch_tokens": micro_batch_tokens}
+    for name, now in wanted.items():
+        if began[name] != now:
+            report(f"begun with {name} = {began[name]}, which is kept; {now} would need a fresh start", 0.0)
     for name, now in _identity().items():
         if began[name] != now:
             report(f"begun with {name} {began[name]}, goes on with {now}: the last bits can differ", 0.0)
@@ -69,7 +74,11 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_TOP_PAD, 64 << 20)
 
 
-def peak_bytes() -> int:
-    """The most memory that this process has held so far."""
+def note_peak(folder: Path) -> None:
+    """Adds to ``machine.json`` the most memory that this process has held so far, in bytes."""
+    files.write_json(folder / "machine.json", {**files.read_json(folder / "machine.json"), "peak_bytes": _peak()})
+
+
+def _peak() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
