@@ -16,8 +16,13 @@ from myna.settings import Section, result_settings, setting
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from myna.objectives.causal import CausalLM
     from myna.objectives.masked import MaskedLM
+    from myna.tokens.pieces import Pieces
+    from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
 
 VERSION = 1
@@ -72,6 +77,7 @@ def pretrain(
     from myna.model.folder import write_model_folder
     from myna.model.heads import build
     from myna.model.presets import model_config
+    from myna.tokens.sampler import Sampler
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
@@ -115,7 +121,12 @@ def pretrain(
         "whole_word": config.whole_word,
     }
     write_model_folder(folder / "model", model, tokenizer_folder, facts)
-    return _ledger(stores, progress.tokens, progress.step, progress.tokens / int(items.lengths.sum()))
+    reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
+    ledger = _ledger(stores, items, reached)
+    ledger.note("tokens trained, special ones included", progress.tokens)
+    ledger.note("steps", progress.step)
+    ledger.note("epochs", round(progress.tokens / int(items.lengths.sum()), 3))
+    return ledger
 
 
 def make_objective(
@@ -170,12 +181,15 @@ def _validation(
     return validate
 
 
-def _ledger(stores: Sequence[Any], trained: int, steps: int, epochs: float) -> Ledger:
+def _ledger(stores: Sequence[TokenStore], items: Pieces, reached: NDArray[np.int64]) -> Ledger:
+    """Every document and token of the training splits: learned from, or beyond what the run had time for."""
     ledger = Ledger()
-    for store in stores:
-        ledger.came_in(documents=store.documents, tokens=store.tokens)
-        ledger.kept(documents=store.documents, tokens=store.tokens)
-    ledger.note("tokens trained, special ones included", trained)
-    ledger.note("steps", steps)
-    ledger.note("epochs", round(epochs, 3))
+    documents, tokens = sum(s.documents for s in stores), sum(s.tokens for s in stores)
+    seen = {"documents": len(set(items.documents[reached].tolist())), "tokens": int(items.tokens[reached].sum())}
+    empty = documents - len(set(items.documents.tolist()))
+    ledger.came_in(documents=documents, tokens=tokens)
+    ledger.kept(**seen)
+    ledger.dropped("without a token", documents=empty)
+    left = {"documents": documents - empty - seen["documents"], "tokens": tokens - seen["tokens"]}
+    ledger.dropped("not reached in the time given", **left)
     return ledger

@@ -29,6 +29,10 @@ def test_an_epoch_holds_every_item_once(lengths: list[int], budget: int, seed: i
         items = line[epoch * len(counts) : (epoch + 1) * len(counts)]
         assert len(items) < len(counts) or sorted(items) == list(range(len(counts)))
     assert abs(counts[line].sum() - steps * budget) <= 40
+    for count in (1, 2, steps):
+        held = np.concatenate([sampler.step(step) for step in range(count)])
+        assert set(sampler.reached(count)) == set(held)
+        assert len(sampler.reached(count)) == len(set(held))
 
 
 def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:

@@ -35,7 +35,7 @@ class Pieces:
 
     ``lengths`` counts each piece with the tokens that the objective puts around it: ``extra`` of them, and
     ``extra_last`` more at a document's end. ``documents`` is the document of each piece, counted through the stores
-    one after the other.
+    one after the other, and ``tokens`` how many of its own tokens each piece holds.
     """
 
     def __init__(self, stores: Sequence[TokenStore], window: int, extra: int = 0, extra_last: int = 0) -> None:
@@ -57,6 +57,7 @@ class Pieces:
         self._start, self._end = np.concatenate(starts), np.concatenate(ends)
         self.documents: NDArray[np.int64] = self._document + self._bases[self._owner]
         last = np.append(self.documents[1:] != self.documents[:-1], True)[: len(self.documents)]
+        self.tokens: NDArray[np.int64] = self._end - self._start
         self.lengths: NDArray[np.int64] = self._end - self._start + extra + extra_last * last
 
     def __len__(self) -> int:

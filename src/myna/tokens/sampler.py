@@ -53,6 +53,11 @@ class Sampler:
             pieces.append(self._order[first:last])
         return np.concatenate(pieces)
 
+    def reached(self, steps: int) -> NDArray[np.int64]:
+        """The items that the first ``steps`` steps hold, each once."""
+        self._enter(0)
+        return self._order[: int(np.searchsorted(self._starts, steps * self.batch_tokens))]
+
     def _enter(self, epoch: int) -> None:
         if epoch != self._epoch:
             self._order = randomness.permutation(randomness.key(self.seed, "order", epoch), len(self.lengths))
