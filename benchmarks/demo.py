@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from myna.model.folder import read_model_folder
-from myna.model.heads import LANGUAGE_HEADS
+from myna.huggingface.folder import read_model_folder
+from myna.model.heads import LANGUAGE_KINDS
 
 RECIPE = Path(__file__).parent.parent / "examples" / "chinese-news" / "recipe.toml"
 
@@ -27,7 +27,7 @@ def useful_flops(folder: Path) -> float:
     """
     model, facts = read_model_folder(folder / "model")
     trunk = sum(p.numel() for n, p in model.trunk.named_parameters() if p.ndim > 1 and "embeddings" not in n)
-    if model.kind not in LANGUAGE_HEADS:
+    if model.kind not in LANGUAGE_KINDS:
         return 6.0 * trunk
     share = facts["mask_ratio"] if model.kind == "masked" else 1.0
     dense = model.config.hidden_size**2 if model.kind == "masked" else 0

@@ -14,8 +14,8 @@ from myna import files
 from myna.corpus.document import Document
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig, finetune
+from myna.huggingface.folder import read_model_folder
 from myna.inference.loaded import load
-from myna.model.folder import read_model_folder
 from myna.tasks.examples import Example
 
 from .tasks.material import NAMES, corpus_folder, document, encoder_folder, news, spans
@@ -146,7 +146,7 @@ def test_the_test_split_is_never_looked_at_and_a_second_run_changes_nothing(tmp_
 
 def test_a_decoder_is_no_start(tmp_path: Path) -> None:
     corpus = corpus_folder(tmp_path / "corpus", moods(20))
-    start = encoder_folder(tmp_path / "decoder", "causal", attention="causal", norm="pre", segments=0)
+    start = encoder_folder(tmp_path / "decoder", "causal", attention="causal", norm_place="pre", segments=0)
     with pytest.raises(InputError, match="classification needs an encoder"):
         finetune(CLASSIFICATION, corpus, start, tmp_path, seed=1)
 

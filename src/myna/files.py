@@ -130,6 +130,14 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"this file is damaged ({error})", where=path, line=line) from error
 
 
+def read_object(path: Path | str) -> dict[str, Any]:
+    """The object in a JSON file of Myna's own, as :func:`read_json`; any other value is an :class:`InputError`."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError("this file is damaged (it holds no JSON object)", where=path)
+    return value
+
+
 def append_text(path: Path | str, text: str) -> None:
     """Adds to the end of a log; a crash can cut its last line, which :func:`truncate` then takes away."""
     with _told(Path(path)), open(path, "ab") as stream:

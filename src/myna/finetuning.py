@@ -70,8 +70,8 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
+    from myna.huggingface.folder import read_model_folder, write_model_folder
     from myna.inference.predict import predictions
-    from myna.model.folder import read_model_folder, write_model_folder
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tokens.tokenizer import Tokenizer
@@ -130,13 +130,17 @@ def _with_new_head(
     origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
     """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""
+    from myna.huggingface.families import with_head
     from myna.model.heads import build
 
     if origin.config.attention != "bidirectional":
         what = f"the task {config.task} needs an encoder, and this is a decoder"
         raise InputError(what, where=where, remedy="start from a model with objective = masked")
-    changes = {} if config.dropout is None else {"dropout": config.dropout}
-    model = build(origin.config.model_copy(update=changes), head, labels, seed)
+    described = with_head(origin.config, origin.kind, head)
+    if config.dropout is not None:
+        headed = described.head.model_copy(update={"dropout": config.dropout})
+        described = described.model_copy(update={"dropout": config.dropout, "head": headed})
+    model = build(described, head, labels, seed)
     if not config.from_scratch:
         model.trunk.load_state_dict(origin.trunk.state_dict())
     return model

@@ -5,13 +5,15 @@ Reads token stores, writes ``metrics.jsonl``, ``checkpoints/`` and ``model/`` in
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import create_model, model_validator
 
 from myna.ledger import Ledger
+from myna.model.config import ModelConfig
 from myna.settings import Section, result_settings, setting
 from myna.training.settings import TrainingConfig
 
@@ -30,16 +32,24 @@ VERSION = 1
 VALIDATION_TOKENS = 20_000
 
 
-class ModelParts(Section):
-    """Changes to the parts of a preset; what is left out stays as the preset has it."""
+def _optional_parts() -> type[Section]:
+    """The parts of a :class:`ModelConfig` as a table in which each may be left out."""
+    fields: dict[str, Any] = {}
+    for name, part in ModelConfig.model_fields.items():
+        if name != "vocabulary_size":
+            free = copy.copy(part)
+            free.default, free.default_factory = None, None
+            fields[name] = (part.annotation, free)
+    return create_model("ModelParts", __base__=Section, **fields)
 
-    hidden_size: int | None = setting(None, "width of the residual stream", gt=0)
-    layers: int | None = setting(None, "blocks", gt=0)
-    heads: int | None = setting(None, "attention heads of a layer", gt=0)
-    feed_forward_size: int | None = setting(None, "width inside the feed-forward network", gt=0)
-    maximum_length: int | None = setting(None, "the longest piece of a document, in tokens", gt=8)
-    dropout: float | None = setting(None, "share of activations dropped in training", ge=0, lt=1)
-    initializer_range: float | None = setting(None, "standard deviation of the initial weights", gt=0)
+
+if TYPE_CHECKING:
+
+    class ModelParts(Section):
+        """Changes to the parts of a preset; what is left out stays as the preset has it."""
+
+else:
+    ModelParts = _optional_parts()
 
 
 class PretrainConfig(TrainingConfig):
@@ -74,7 +84,7 @@ def pretrain(
 
     A folder with a checkpoint of the same run is gone on with.
     """
-    from myna.model.folder import write_model_folder
+    from myna.huggingface.folder import write_model_folder
     from myna.model.heads import build
     from myna.model.presets import model_config
     from myna.tokens.sampler import Sampler
@@ -84,8 +94,7 @@ def pretrain(
 
     seed = seed if config.seed is None else config.seed
     tokenizer = Tokenizer.open(tokenizer_folder)
-    changes = {name: value for name, value in config.model.model_dump().items() if value is not None}
-    described = model_config(config.preset, tokenizer.vocabulary_size, **changes)
+    described = model_config(config.preset, tokenizer.vocabulary_size, **config.model.model_dump(exclude_unset=True))
     objective = make_objective(config.objective, tokenizer, config.mask_ratio, config.whole_word)
     _check_family(config, described.attention, tokenizer_folder)
     stores = [TokenStore.open(place, "train") for place in token_folders]

@@ -192,7 +192,7 @@ def _misfit(config: PretrainConfig, tokenizer: TokenizerConfig, place: KeyPath) 
     if config.preset not in PRESETS:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
         return
-    parts = {name: value for name, value in config.model.model_dump().items() if value is not None}
+    parts = config.model.model_dump(exclude_unset=True)
     try:
         described = model_config(config.preset, tokenizer.vocabulary, **parts)
     except MynaError as error:

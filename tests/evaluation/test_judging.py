@@ -13,8 +13,8 @@ from myna.evaluation import judging, metrics
 from myna.evaluation.gathering import read_lines
 from myna.evaluation.judging import evaluate_task, judge_file
 from myna.finetuning import FinetuneConfig
+from myna.huggingface.folder import write_model_folder
 from myna.inference.loaded import load
-from myna.model.folder import write_model_folder
 from myna.model.heads import build
 from myna.tasks.classification import Classification
 from myna.tokens.tokenizer import Tokenizer

@@ -20,8 +20,8 @@ from myna.evaluation import language
 from myna.evaluation.baselines import unigram_nats
 from myna.evaluation.language import evaluate_language_model, judge_text
 from myna.evaluation.ngrams import CharacterNgrams
+from myna.huggingface.folder import write_model_folder
 from myna.inference.loaded import load
-from myna.model.folder import write_model_folder
 from myna.model.heads import build
 from myna.model.presets import model_config
 from myna.tokens.encoding import encode

@@ -46,7 +46,7 @@ def test_the_total_of_a_loss_is_each_sum_over_the_count_of_the_step() -> None:
 
 
 BERT = ModelConfig(**SMALL, segments=2, dropout=0.1)
-GPT = ModelConfig(**SMALL, attention="causal", norm="pre", dropout=0.1)
+GPT = ModelConfig(**SMALL, attention="causal", norm_place="pre", dropout=0.1)
 
 
 @pytest.mark.parametrize("objective, config", [(MaskedLM(VOCABULARY), BERT), (CausalLM(VOCABULARY), GPT)])

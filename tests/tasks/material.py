@@ -13,9 +13,9 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from myna.corpus.document import SPLITS, Document, Span, to_batch
+from myna.huggingface.folder import write_model_folder
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
-from myna.model.folder import write_model_folder
 from myna.model.heads import build
 from myna.tokens.tokenizer import Tokenizer
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from myna import randomness
 from myna.corpus.document import Document, Words
@@ -15,7 +16,7 @@ from myna.evaluation.baselines import mostly_han
 from myna.inference.generate import Sampling, generate
 from myna.inference.loaded import Loaded
 from myna.model.flat import flatten
-from myna.model.heads import MaskedLMHead
+from myna.model.heads import LanguageHead
 from myna.tasks.task import framed
 from myna.tokens.encoding import encode
 
@@ -71,7 +72,7 @@ def _guesses(loaded: Loaded, text: str, blanks: Sequence[tuple[int, int]]) -> li
     encoding = encode(tokenizer, [text])[0]
     if tokenizer.mask is None or len(encoding.ids) > loaded.model.config.maximum_length - 2:
         return None
-    assert isinstance(head, MaskedLMHead)
+    assert isinstance(head, LanguageHead)
     hidden_pieces = [np.flatnonzero((encoding.starts < b) & (encoding.ends > a)) for a, b in blanks]
     if any(len(pieces) == 0 for pieces in hidden_pieces):
         return None
@@ -80,7 +81,7 @@ def _guesses(loaded: Loaded, text: str, blanks: Sequence[tuple[int, int]]) -> li
     with torch.inference_mode():
         # One further, for the token that begins every text.
         rows = loaded.model.trunk(flatten([framed(tokenizer, ids)]))[np.concatenate(hidden_pieces) + 1]
-        logits = (head.transform(rows) @ head.weight.T + head.bias).double()
+        logits = F.linear(head.features(rows), head.weight, head.bias).double()
         logits[:, list(tokenizer.special_ids)] = -torch.inf
         shares, pieces = logits.softmax(1).topk(min(_TRIED, logits.shape[1]), 1)
     result, row = [], 0

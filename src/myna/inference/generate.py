@@ -18,7 +18,7 @@ from myna import randomness
 from myna.errors import InputError
 from myna.model.cache import Cache
 from myna.model.flat import Flat, Run, flatten
-from myna.model.heads import CausalLMHead, Model, last_tokens
+from myna.model.heads import Model, last_tokens
 from myna.tokens.encoding import encode
 from myna.tokens.tokenizer import Tokenizer
 
@@ -63,7 +63,7 @@ def generate(
     model: Model, tokenizer: Tokenizer, prompts: Sequence[str], tokens: int = 100, sampling: Sampling | None = None
 ) -> list[Generated]:
     """Goes on from each prompt by up to ``tokens`` tokens."""
-    if not isinstance(model.head, CausalLMHead) or tokenizer.start is None:
+    if model.kind != "causal" or tokenizer.start is None:
         raise InputError("this model does not generate text", remedy="use a decoder (objective = causal)")
     if tokens < 1:
         raise InputError(f"tokens is {tokens}", remedy="give 1 or more")

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myna.errors import InputError
+from myna.huggingface.folder import read_model_folder
 from myna.inference.generate import Generated, Sampling, generate
 from myna.inference.predict import BATCH_TOKENS, predict, predictions, unlabelled
 from myna.model.flat import Flat, flatten
-from myna.model.folder import read_model_folder
 from myna.model.heads import Model
+from myna.model.transformer import EncoderDecoder, Transformer
 from myna.tasks import find_task
 from myna.tasks.examples import Example
 from myna.tasks.task import Prediction, Task, framed
@@ -40,6 +41,12 @@ class Loaded:
     def labels(self) -> tuple[str, ...]:
         """The names of the model's classes, in the order of its logits; none for a language model."""
         return self.model.labels
+
+    @property
+    def reader(self) -> Transformer:
+        """The stack that reads texts: the trunk, or the encoder of an encoder-decoder."""
+        trunk = self.model.trunk
+        return trunk.encoder if isinstance(trunk, EncoderDecoder) else trunk
 
     @cached_property
     def task(self) -> Task:
@@ -89,7 +96,7 @@ class Loaded:
         """The embeddings and each layer's output of each sequence: ``layers + 1`` tensors ``(length, hidden)``."""
         found: list[list[Tensor]] = [[] for _ in token_ids]
         for numbers, tokens, lengths in self._batches(token_ids):
-            for state in self.model.trunk.hidden_states(tokens):
+            for state in self.reader.hidden_states(tokens):
                 for number, part in zip(numbers, torch.split(state, lengths), strict=True):
                     found[number].append(part)
         return found
@@ -108,7 +115,7 @@ class Loaded:
                 owners.append(number)
         means = torch.zeros(len(lines), self.model.config.hidden_size)
         for numbers, tokens, lengths in self._batches(lines):
-            for number, part in zip(numbers, torch.split(self.model.trunk(tokens), lengths), strict=True):
+            for number, part in zip(numbers, torch.split(self.reader(tokens), lengths), strict=True):
                 means[number] = part.mean(0)
         index = torch.tensor(owners, dtype=torch.int64)
         total = torch.zeros(len(texts), means.shape[1]).index_add_(0, index, means)

@@ -1,19 +1,23 @@
-"""What a decoder remembers of the tokens it has read: keys and values of each layer, with their lengths.
+"""What a decoder remembers of the tokens it has read, for each layer and for each row (a document that is written).
 
-Rows may be of different length. A step appends to all rows at once and computes attention in runs of rows of equal
-length, so that prompts of different length are decoded together without padding.
+Rows may be of different length. A step appends to all rows at once and mixes in runs of rows of equal length, so that
+prompts of different length are decoded together without padding. Attention remembers keys and values, a convolution
+its last inputs, attention to a source the source's keys and values, which all rows share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from myna.model.flat import Run, document_lengths, document_starts
+
 
 class KeyValues:
-    """Keys and values of one layer, ``(rows, heads, capacity, head_size)`` each; row r holds ``lengths[r]``."""
+    """Keys and values of one layer, ``(rows, heads, capacity, channels)`` each; row r holds ``lengths[r]``."""
 
     def __init__(self) -> None:
         self.keys: Tensor | None = None
@@ -21,9 +25,9 @@ class KeyValues:
         self.lengths: list[int] = []
 
     def append(self, row: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds ``(documents, heads, length, head_size)`` to the rows from ``row`` on, which have equal lengths.
+        """Adds ``(documents, heads, length, channels)`` to the rows from ``row`` on, which have equal lengths.
 
-        Gives the keys and values of these rows from their start, ``(documents, heads, all, head_size)``.
+        Gives the keys and values of these rows from their start, ``(documents, heads, all, channels)``.
         """
         documents, heads, length, size = keys.shape
         while len(self.lengths) < row + documents:
@@ -57,28 +61,88 @@ class KeyValues:
             self.keys, self.values = self.keys[index], self.values[index]
         self.lengths = [self.lengths[row] for row in rows]
 
-    def trim(self, length: int) -> None:
-        """Forgets what stands beyond ``length`` in every row."""
-        self.lengths = [min(length, n) for n in self.lengths]
+
+class Inputs:
+    """The last inputs of a causal convolution, ``(rows, kernel_size - 1, channels)``; zeros before a row's start."""
+
+    def __init__(self) -> None:
+        self.last: Tensor | None = None
+
+    def append(self, row: int, inputs: Tensor, count: int) -> Tensor:
+        """Adds ``(documents, length, channels)`` to the rows from ``row`` on and remembers the last ``count``.
+
+        Gives them behind what was remembered, ``(documents, count + length, channels)``.
+        """
+        documents, _, channels = inputs.shape
+        if self.last is None:
+            self.last = inputs.new_zeros(0, count, channels)
+        missing = row + documents - self.last.shape[0]
+        if missing > 0:
+            self.last = torch.cat((self.last, inputs.new_zeros(missing, count, channels)))
+        rows = slice(row, row + documents)
+        whole = torch.cat((self.last[rows], inputs), dim=1)
+        self.last[rows] = whole[:, whole.shape[1] - count :]
+        return whole
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keeps these rows, in this order."""
+        if self.last is not None:
+            self.last = self.last[torch.tensor(list(rows), device=self.last.device)]
+
+
+@dataclass
+class Memory:
+    """What an encoder has made of the sources: ``hidden`` is ``(source tokens, hidden)``; row r reads ``spans[r]``.
+
+    A span is (first token, length). ``projected`` holds a decoder's keys and values by layer, once they are made.
+    """
+
+    hidden: Tensor
+    spans: list[tuple[int, int]]
+    projected: dict[int, tuple[Tensor, Tensor]] | None = None
+
+    @classmethod
+    def of(cls, hidden: Tensor, runs: Sequence[Run]) -> Memory:
+        """The memory of source documents that lie in ``runs``."""
+        return cls(hidden, list(zip(document_starts(runs), document_lengths(runs), strict=True)))
+
+
+@dataclass
+class LayerState:
+    """The state of one layer; a mixer takes from it what it has."""
+
+    attention: KeyValues = field(default_factory=KeyValues)
+    convolution: Inputs = field(default_factory=Inputs)
+    values: Inputs = field(default_factory=Inputs)
 
 
 class Cache:
-    """The state of every layer; ``lengths`` are those of the rows."""
+    """The state of every layer. ``lengths`` are the tokens read so far, by row."""
 
     def __init__(self, layers: int) -> None:
-        self.layers = [KeyValues() for _ in range(layers)]
+        self.layers = [LayerState() for _ in range(layers)]
+        self.lengths: list[int] = []
 
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens read so far, by row."""
-        return self.layers[0].lengths
+    def before(self, runs: Sequence[Run]) -> list[int]:
+        """How much the rows of each run have read; the runs cover the rows in order, rows of a run equally long."""
+        row, result = 0, []
+        for run in runs:
+            result.append(self.lengths[row] if row < len(self.lengths) else 0)
+            row += run.documents
+        return result
+
+    def read(self, runs: Sequence[Run]) -> None:
+        """Says that a pass over ``runs`` has been made."""
+        added = document_lengths(runs)
+        self.lengths += [0] * (len(added) - len(self.lengths))
+        for row, length in enumerate(added):
+            self.lengths[row] += length
 
     def select(self, rows: Sequence[int]) -> None:
-        """Keeps these rows of every layer."""
+        """Keeps these rows of every layer, in this order; a row may be taken more than once."""
         for layer in self.layers:
-            layer.select(rows)
-
-    def trim(self, length: int) -> None:
-        """Forgets what stands beyond ``length`` in every layer."""
-        for layer in self.layers:
-            layer.trim(length)
+            if layer.attention.lengths:
+                layer.attention.select(rows)
+            layer.convolution.select(rows)
+            layer.values.select(rows)
+        self.lengths = [self.lengths[row] for row in rows]

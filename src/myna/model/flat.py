@@ -36,7 +36,8 @@ class Flat:
     """The tokens of a batch.
 
     ``ids`` and ``positions`` are ``(tokens,)`` of int64; ``runs`` cover them in order. ``keys``, ``(tokens,)`` of
-    int32, are there in training: dropout is a function of them. ``segments`` is ``(tokens,)`` or None for all zero.
+    int32, are there in training: dropout is a function of them. ``segments`` is ``(tokens,)`` or None for all zero;
+    ``prefixes``, ``(documents,)``, says how many tokens of each document all of its tokens see (prefix attention).
     """
 
     ids: Tensor
@@ -44,16 +45,7 @@ class Flat:
     runs: tuple[Run, ...]
     keys: Tensor | None = None
     segments: Tensor | None = None
-
-    def to(self, device: torch.device) -> Flat:
-        """The same tokens on another device."""
-        return Flat(
-            self.ids.to(device),
-            self.positions.to(device),
-            self.runs,
-            None if self.keys is None else self.keys.to(device),
-            None if self.segments is None else self.segments.to(device),
-        )
+    prefixes: Tensor | None = None
 
 
 def runs_of(lengths: Sequence[int]) -> tuple[Run, ...]:
@@ -94,3 +86,13 @@ def flatten(
         drawn = randomness.numbers(randomness.key(key, "dropout"), index) >> np.uint64(32)
         keys = torch.from_numpy(drawn.astype(np.uint32).view(np.int32))
     return Flat(ids, torch.from_numpy(positions), runs_of(lengths), keys)
+
+
+def document_lengths(runs: Sequence[Run]) -> list[int]:
+    """The length of each document."""
+    return [run.length for run in runs for _ in range(run.documents)]
+
+
+def document_starts(runs: Sequence[Run]) -> list[int]:
+    """The first token of each document."""
+    return [run.start + number * run.length for run in runs for number in range(run.documents)]

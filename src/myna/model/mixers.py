@@ -1,11 +1,14 @@
-"""The part of a layer that mixes positions. It alone sees where documents begin and end.
+"""The parts of a layer that mix positions. They alone see where documents begin and end.
 
-``MIXERS`` names the kinds; each takes the configuration and gives a module with
-``forward(hidden (tokens, hidden), runs, state) -> (tokens, hidden)``.
+A mixer has ``forward(hidden (tokens, hidden), reach, state) -> (tokens, hidden)``; ``MIXERS`` in ``transformer.py``
+names the kinds. Here is attention, within a document and from a document to its source.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,18 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from myna.model.cache import KeyValues
+from myna.model.cache import LayerState, Memory
 from myna.model.config import ModelConfig
 from myna.model.flat import Run
+from myna.model.layers import Dropout, make_norm
+from myna.model.positions import Reach, rotate
 
 _FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _FLASH_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
-def _by_document(projected: Tensor, run: Run, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of a run, ``(documents, heads, length, head_size)`` each, without a copy."""
-    parts = projected[run.rows].view(run.documents, run.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    return parts[0], parts[1], parts[2]
+def by_document(heads: Tensor, run: Run) -> Tensor:
+    """The rows of a run, ``(tokens, heads, channels)``, as ``(documents, heads, length, channels)``, not copied."""
+    return heads[run.rows].view(run.documents, run.length, *heads.shape[1:]).transpose(1, 2)
 
 
 class _AttendRuns(torch.autograd.Function):
@@ -35,87 +39,173 @@ class _AttendRuns(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, runs: tuple[Run, ...], heads: int, causal: bool) -> Tensor:
-        output = projected.new_empty(projected.shape[0], projected.shape[1] // 3)
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, reach: Reach, scale: float) -> Tensor:
+        output = torch.empty_like(queries, memory_format=torch.contiguous_format)
         normalizers = []
-        for run in runs:
-            queries, keys, values = _by_document(projected, run, heads)
-            mixed, normalizer = _FLASH(queries, keys, values, 0.0, causal)
-            output[run.rows].view(run.documents, run.length, heads, -1).copy_(mixed.transpose(1, 2))
+        for run, mask in zip(reach.runs, reach.masks, strict=True):
+            parts = (by_document(part, run) for part in (queries, keys, values))
+            causal = reach.causal and mask is None
+            mixed, normalizer = _FLASH(*parts, 0.0, causal, attn_mask=mask, scale=scale)
+            by_document(output, run).copy_(mixed)
             normalizers.append(normalizer)
-        ctx.save_for_backward(projected, output, *normalizers)
-        ctx.runs, ctx.heads, ctx.causal = runs, heads, causal
+        ctx.save_for_backward(queries, keys, values, output, *normalizers)
+        ctx.reach, ctx.scale = reach, scale
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        projected, output, *normalizers = ctx.saved_tensors
-        result = torch.empty_like(projected)
-        for run, normalizer in zip(ctx.runs, normalizers, strict=True):
-            queries, keys, values = _by_document(projected, run, ctx.heads)
-            shape = (run.documents, run.length, ctx.heads, -1)
-            mixed = output[run.rows].view(shape).transpose(1, 2)
-            upstream = gradient[run.rows].view(shape).transpose(1, 2)
-            parts = _FLASH_BACKWARD(upstream, queries, keys, values, mixed, normalizer, 0.0, ctx.causal)
-            places = _by_document(result, run, ctx.heads)
-            for place, part in zip(places, parts, strict=True):
-                place.copy_(part)
-        return result, None, None, None
-
-
-def attend_runs(projected: Tensor, runs: tuple[Run, ...], heads: int, causal: bool) -> Tensor:
-    """Softmax attention within each document.
-
-    ``projected`` is ``(tokens, 3 * hidden)``: queries, keys, values of all heads; the result is ``(tokens, hidden)``.
-    """
-    if projected.device.type == "cpu":
-        result: Tensor = _AttendRuns.apply(projected, runs, heads, causal)  # type: ignore[no-untyped-call]
-        return result
-    pieces = []
-    # One split has one backward; a slice for each run would have one of the whole batch's size each.
-    for run, rows in zip(runs, torch.split(projected, [r.documents * r.length for r in runs]), strict=True):
-        queries, keys, values = _by_document(rows, Run(0, run.documents, run.length), heads)
-        mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
-        pieces.append(mixed.transpose(1, 2).reshape(rows.shape[0], -1))
-    return torch.cat(pieces)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, values, output, *normalizers = ctx.saved_tensors
+        results = [torch.empty_like(gradient) for _ in range(3)]
+        reach: Reach = ctx.reach
+        for run, mask, normalizer in zip(reach.runs, reach.masks, normalizers, strict=True):
+            upstream, *parts, mixed = (by_document(p, run) for p in (gradient, queries, keys, values, output))
+            causal = reach.causal and mask is None
+            found = _FLASH_BACKWARD(upstream, *parts, mixed, normalizer, 0.0, causal, attn_mask=mask, scale=ctx.scale)
+            for result, part in zip(results, found, strict=True):
+                by_document(result, run).copy_(part)
+        return *results, None, None
 
 
 class Attention(nn.Module):
-    """Multi-head attention; ``projection`` holds queries, keys and values in one product."""
+    """Multi-head attention within each document; ``projection`` holds queries, keys and values in one product.
 
-    def __init__(self, config: ModelConfig) -> None:
+    With fewer heads of keys and values than of queries, several queries share one (arXiv:2305.13245). ``heads`` and
+    ``channels`` may be fewer than the configuration's where this is one side of a mixer.
+    """
+
+    def __init__(self, config: ModelConfig, place: int, sides: int = 1) -> None:
         super().__init__()
-        self.heads = config.heads
-        self.causal = config.attention == "causal"
-        self.projection = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.head_channels
+        if sides > 1:
+            self.heads = self.kv_heads = config.heads // config.convolution_ratio
+            channels = config.hidden_size // sides // self.heads
+        self.width = self.heads * channels
+        self.sizes = [self.heads, self.kv_heads, self.kv_heads]
+        self.projection = nn.Linear(config.hidden_size, sum(self.sizes) * channels, bias=config.projection_bias)
+        self.scale = 1 / math.sqrt(channels) if config.attention_scale is None else config.attention_scale
+        self.query_norm = make_norm(config, channels) if config.query_key_norm else None
+        self.key_norm = make_norm(config, channels) if config.query_key_norm else None
+        self.dropout = Dropout(config.attention_dropout, self.heads * config.maximum_length, place)
+        self.output = nn.Linear(self.width, config.hidden_size, bias=config.output_bias) if sides == 1 else None
 
-    def forward(self, hidden: Tensor, runs: tuple[Run, ...], state: KeyValues | None = None) -> Tensor:
+    def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
         """``(tokens, hidden)`` to ``(tokens, hidden)``. With ``state`` the runs go on from what it holds."""
-        projected = self.projection(hidden)
-        if state is None:
-            mixed = attend_runs(projected, runs, self.heads, self.causal)
-        else:
-            mixed = self._attend_with(projected, runs, state)
-        result: Tensor = self.output(mixed)
+        mixed = self.attend(*self.project(hidden, reach), reach, state).flatten(1)
+        result: Tensor = mixed if self.output is None else self.output(mixed)
         return result
 
-    def _attend_with(self, projected: Tensor, runs: tuple[Run, ...], state: KeyValues) -> Tensor:
+    def project(self, hidden: Tensor, reach: Reach) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries ``(tokens, heads, channels)``, keys and values ``(tokens, kv_heads, channels)``."""
+        projected = self.projection(hidden).view(hidden.shape[0], sum(self.sizes), -1)
+        queries, keys, values = projected.split(self.sizes, dim=1)
+        if self.query_norm is not None and self.key_norm is not None:
+            queries, keys = self.query_norm(queries), self.key_norm(keys)
+        if reach.rotation is not None:
+            queries, keys = rotate(queries, reach.rotation), rotate(keys, reach.rotation)
+        return queries, keys, values
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, reach: Reach, state: LayerState | None) -> Tensor:
+        """Softmax attention, ``(tokens, heads, channels)``."""
+        drops = self.dropout.rate > 0 and reach.keys is not None
+        learned = any(mask is not None and mask.requires_grad for mask in reach.masks)
+        if state is None and queries.device.type == "cpu" and not drops and not learned:
+            shared = self.heads // self.kv_heads
+            if shared > 1:
+                keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+            mixed: Tensor = _AttendRuns.apply(queries, keys, values, reach, self.scale)  # type: ignore[no-untyped-call]
+            return mixed
         pieces = []
         row = 0
-        for run in runs:
-            queries, keys, values = _by_document(projected, run, self.heads)
-            keys, values = state.append(row, keys, values)
-            before = keys.shape[2] - run.length
-            if before and run.length > 1:
-                mask = torch.ones(run.length, keys.shape[2], dtype=torch.bool, device=keys.device).tril(before)
-                mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-            else:
-                mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=run.length > 1)
-            pieces.append(mixed.transpose(1, 2).reshape(run.documents * run.length, -1))
+        for number, (run, of_queries, of_keys, of_values) in enumerate(_by_run(reach.runs, queries, keys, values)):
+            if state is not None:
+                of_keys, of_values = state.attention.append(row, of_keys, of_values)
+            dropped = None if not drops or reach.keys is None else reach.keys[run.rows]
+            causal = reach.causal and run.length > 1
+            found = self.look_up(of_queries, of_keys, of_values, reach.masks[number], causal, dropped)
+            pieces.append(found.transpose(1, 2).flatten(0, 1))
             row += run.documents
         return torch.cat(pieces)
 
+    def look_up(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, dropped: Tensor | None
+    ) -> Tensor:
+        """Attention of ``(documents, heads, length, channels)`` to keys and values of perhaps another length.
 
-MIXERS: dict[str, type[nn.Module]] = {"attention": Attention}
+        ``dropped`` are the keys for dropout of the queries' tokens, ``(documents * length,)``.
+        """
+        shared = self.heads // self.kv_heads
+        if shared > 1:
+            keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+        if dropped is None:
+            causal = causal and mask is None
+            return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal, scale=self.scale)
+        scores = (queries @ keys.transpose(2, 3)) * self.scale
+        if mask is None and causal:
+            length, total = scores.shape[2:]
+            future = torch.ones(length, total, dtype=torch.bool, device=scores.device).triu(total - length + 1)
+            scores = scores.masked_fill(future, -torch.inf)
+        shares = (scores if mask is None else scores + mask).softmax(3)
+        documents, heads, length, total = shares.shape
+        by_token = shares.transpose(1, 2).reshape(documents * length, heads * total)
+        shares = self.dropout(by_token, dropped).view(documents, length, heads, total).transpose(1, 2)
+        result: Tensor = shares @ values
+        return result
+
+
+class CrossAttention(Attention):
+    """Attention from each document to its source (Vaswani et al. 2017): queries from one, keys and values of both."""
+
+    def __init__(self, config: ModelConfig, place: int, layer: int) -> None:
+        super().__init__(config, place)
+        self.layer = layer
+
+    def cross(self, hidden: Tensor, runs: Sequence[Run], memory: Memory, dropping: Tensor | None) -> Tensor:
+        """``(tokens, hidden)`` of documents that read the rows of ``memory`` in order."""
+        weight, bias = self.projection.weight, self.projection.bias
+        parts = self.sizes[0] * (self.width // self.heads)
+        ours, theirs = (None, None) if bias is None else (bias[:parts], bias[parts:])
+        queries = F.linear(hidden, weight[:parts], ours).view(hidden.shape[0], self.heads, -1)
+        made = None if memory.projected is None else memory.projected.get(self.layer)
+        if made is None:
+            both = F.linear(memory.hidden, weight[parts:], theirs).view(memory.hidden.shape[0], 2 * self.kv_heads, -1)
+            made = (both[:, : self.kv_heads], both[:, self.kv_heads :])
+            if memory.projected is not None:
+                memory.projected[self.layer] = made
+        pieces = []
+        for run, source in _pairs(runs, memory.spans):
+            keys, values = (by_document(part, source) for part in made)
+            if source.documents == 1 < run.documents:  # rows that share one source
+                keys, values = (part.expand(run.documents, -1, -1, -1) for part in (keys, values))
+            dropped = dropping[run.rows] if dropping is not None and self.dropout.rate > 0 else None
+            found = self.look_up(by_document(queries, run), keys, values, None, False, dropped)
+            pieces.append(found.transpose(1, 2).flatten(0, 1))
+        assert self.output is not None
+        result: Tensor = self.output(torch.cat(pieces).flatten(1))
+        return result
+
+
+def _by_run(runs: Sequence[Run], *parts: Tensor) -> Iterator[tuple[Run, Tensor, Tensor, Tensor]]:
+    """Each run with its queries, keys and values. One split has one backward; a slice for each would have one each."""
+    sizes = [run.documents * run.length for run in runs]
+    for run, *rows in zip(runs, *(torch.split(part, sizes) for part in parts), strict=True):
+        first, second, third = (by_document(part, Run(0, run.documents, run.length)) for part in rows)
+        yield run, first, second, third
+
+
+def _pairs(runs: Sequence[Run], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Run, Run]]:
+    """Stretches of documents of one length whose sources have one length too and lie side by side, or are the same."""
+    rows = itertools.count()
+    for run in runs:
+        first = 0
+        mine = [spans[next(rows)] for _ in range(run.documents)]
+        while first < run.documents:
+            start, length = mine[first]
+            count = 1
+            while first + count < run.documents and mine[first + count] == (start + count * length, length):
+                count += 1
+            sources = count
+            while sources == 1 and first + count < run.documents and mine[first + count] == (start, length):
+                count += 1
+            yield Run(run.start + first * run.length, count, run.length), Run(start, sources, length)
+            first += count

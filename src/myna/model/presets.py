@@ -1,7 +1,6 @@
 """Descriptions of models with a name. A preset leaves out ``vocabulary_size``, which the tokenizer gives.
 
-The small BERTs are those of Turc et al. 2019 (arXiv:1908.08962), with heads 64 wide as there; the small GPTs have the
-same sizes. ``bert-micro`` and ``gpt-micro`` are our own, for minutes on a laptop.
+The counts are of all parameters with the vocabulary of the original: those of the published models.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ from myna.errors import InputError
 from myna.model.config import ModelConfig
 from myna.settings import reason
 
-_BERT: dict[str, Any] = {"attention": "bidirectional", "norm": "post", "segments": 2, "norm_epsilon": 1e-12}
+_BERT: dict[str, Any] = {"segments": 2}
+_PLAIN_HEAD: dict[str, Any] = {"dense": False, "output_bias": False, "pooling": "last"}
 _GPT: dict[str, Any] = {
     "attention": "causal",
-    "norm": "pre",
-    "segments": 0,
+    "norm_place": "pre",
     "norm_epsilon": 1e-5,
     "activation": "gelu_tanh",
     "maximum_length": 1024,
+    "initializer": "depth_scaled",
+    "head": _PLAIN_HEAD,
 }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from myna.model.flat import flatten
-from myna.model.heads import CausalLMHead, Model
+from myna.model.heads import LanguageHead, Model
 from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.masked import Vocabulary
 from myna.objectives.protocol import Batch, Loss, Term
@@ -53,8 +53,9 @@ class CausalLM:
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """Cross-entropy of every token and of every document's end, in nats."""
-        assert isinstance(model.head, CausalLMHead)
-        total = linear_cross_entropy(model.trunk(batch.tokens), model.head.weight, None, batch.targets)
+        assert isinstance(model.head, LanguageHead)
+        hidden = model.head.features(model.trunk(batch.tokens))
+        total = linear_cross_entropy(hidden, model.head.weight, model.head.bias, batch.targets)
         return Loss((Term("causal", total, batch.counts["causal"]),))
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -74,7 +75,7 @@ def document_nats(
     A document longer than the model's window is read in windows that overlap by half, and each token is scored in
     the first window that holds it, so that it has at least half a window of context.
     """
-    assert isinstance(model.head, CausalLMHead)
+    assert isinstance(model.head, LanguageHead)
     size = model.config.maximum_length
     stride = max(1, size // 2)
     windows: list[tuple[int, NDArray[np.int64], NDArray[np.int64], int]] = []
@@ -93,7 +94,8 @@ def document_nats(
         for chosen in micro_batches(lengths, max(batch_tokens, size)):
             tokens = flatten([windows[i][1] for i in chosen])
             targets = np.concatenate([windows[i][2] for i in chosen])
-            nats = target_nats(model.trunk(tokens), model.head.weight, None, torch.from_numpy(targets))
+            hidden = model.head.features(model.trunk(tokens))
+            nats = target_nats(hidden, model.head.weight, model.head.bias, torch.from_numpy(targets))
             for i, part in zip(chosen, np.split(nats.double().numpy(), np.cumsum(lengths[chosen])[:-1]), strict=True):
                 totals[windows[i][0]] += part[windows[i][3] :].sum()
     return totals

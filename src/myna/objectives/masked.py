@@ -19,7 +19,7 @@ from torch import nn
 
 from myna import randomness
 from myna.model.flat import flatten
-from myna.model.heads import MaskedLMHead, Model
+from myna.model.heads import LanguageHead, Model
 from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tokens.pieces import Piece, Pieces
@@ -87,8 +87,8 @@ class MaskedLM:
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """Cross-entropy at the masked positions, in nats."""
-        assert isinstance(model.head, MaskedLMHead)
-        hidden = model.head.transform(model.trunk(batch.tokens)[batch.positions])
+        assert isinstance(model.head, LanguageHead)
+        hidden = model.head.features(model.trunk(batch.tokens)[batch.positions])
         total = linear_cross_entropy(hidden, model.head.weight, model.head.bias, batch.targets)
         return Loss((Term("masked", total, batch.counts["masked"]),))
 
@@ -133,12 +133,12 @@ class MaskedScores:
 
 def masked_scores(model: Model, objective: MaskedLM, items: Pieces, batch_tokens: int = 4096) -> MaskedScores:
     """Scores every item once, with masks that depend on the item's number alone."""
-    assert isinstance(model.head, MaskedLMHead)
+    assert isinstance(model.head, LanguageHead)
     nats, targets, documents = [], [], []
     with torch.inference_mode():
         for chosen in micro_batches(items.lengths, batch_tokens):
             batch = objective.batch([items[i] for i in chosen], chosen, None)
-            hidden = model.head.transform(model.trunk(batch.tokens)[batch.positions])
+            hidden = model.head.features(model.trunk(batch.tokens)[batch.positions])
             nats.append(target_nats(hidden, model.head.weight, model.head.bias, batch.targets).double().numpy())
             targets.append(batch.targets.numpy())
             assert batch.positions is not None

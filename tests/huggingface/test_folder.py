@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from myna.errors import InputError
-from myna.model.folder import read_model_folder, write_model_folder
+from myna.huggingface.families import with_head
+from myna.huggingface.folder import read_model_folder, write_model_folder
 from myna.model.heads import build
 
-from .test_transformer import BERT
+from ..model.test_transformer import BERT as ENCODER
+
+BERT = with_head(ENCODER, "masked", "sequence")
 
 
 @pytest.fixture

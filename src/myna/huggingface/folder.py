@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from myna import files
 from myna.errors import InputError
+from myna.huggingface.families import model_of, settings_of, tensors_of
+from myna.huggingface.weights import Weights
 from myna.model.heads import Model
-from myna.model.huggingface import model_of, settings_of, tensors_of
 
 FORMAT = 1
 
@@ -60,17 +59,13 @@ def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
     if not (folder / "config.json").exists():
         raise InputError("this is not a model's folder: it has no config.json", where=folder)
     settings = files.read_json(folder / "config.json")
-    weights = folder / "model.safetensors"
-    if not weights.exists():
-        raise InputError("this file is missing (weights are read from safetensors only)", where=weights)
+    weights = Weights(folder)
     try:
-        tensors = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"this file is damaged ({error})", where=weights) from None
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"the tensor {name} holds what is not a number", where=weights)
-    return model_of(settings, tensors, folder), facts
+        return model_of(settings, weights), facts
+    except InputError as error:
+        if error.where is None:
+            raise InputError(error.what, where=folder, remedy=error.remedy) from None
+        raise
 
 
 def _json(value: Any) -> bytes:
@@ -99,6 +94,10 @@ def _card(model: Model, facts: Mapping[str, Any]) -> str:
         "causal": ("text-generation", "A causal language model (decoder)"),
         "sequence": ("text-classification", "A text classifier"),
         "token": ("token-classification", "A tagger"),
+        "span": ("question-answering", "A model that finds answers in a text"),
+        "replaced": ("feature-extraction", "A detector of replaced tokens (encoder)"),
+        "sentences": ("feature-extraction", "A chooser of sentences"),
+        "sequence_to_sequence": ("text2text-generation", "An encoder-decoder"),
     }
     tag, what = kinds[model.kind]
     count = sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,102 @@
+"""The families by their ``model_type``, and models in and out of their layouts."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from myna.errors import InputError
+from myna.huggingface.layout import Family, labels_of
+from myna.model.config import HeadConfig, ModelConfig
+from myna.model.heads import LANGUAGE_KINDS, Model
+
+# The module of each. Where a description is that of several families, the first is taken.
+FAMILIES = {
+    "bert": "bert",
+    "roberta": "roberta",
+    "albert": "albert",
+    "electra": "electra",
+    "convbert": "convbert",
+    "modernbert": "modernbert",
+    "openai-gpt": "openai_gpt",
+    "gpt2": "gpt2",
+    "llama": "llama",
+    "qwen2": "qwen",
+    "qwen3": "qwen",
+    "bart": "bart",
+    "t5": "t5",
+    "myna": "own",
+}
+_PLAIN: dict[str, dict[str, Any]] = {
+    "causal": {"dense": False, "output_bias": False},
+    "sequence_to_sequence": {"dense": False, "output_bias": False},
+    "masked": {},
+    "sequence": {"activation": "tanh", "norm": False},
+}
+
+
+def find_family(model_type: object) -> Family:
+    """The table of a family; an :class:`InputError` names those there are."""
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise InputError(f"config.json: model_type = {model_type!r} is not one of {', '.join(FAMILIES)}")
+    family: Family = importlib.import_module(f"myna.huggingface.{FAMILIES[model_type]}").FAMILIES[model_type]
+    return family
+
+
+def family_of(config: ModelConfig, kind: str) -> Family:
+    """The family in whose layout a model is saved: the first that can say all that it is."""
+    for model_type in FAMILIES:
+        family = find_family(model_type)
+        try:
+            if kind in family.heads and family.config(family.settings(config, kind), kind) == config:
+                return family
+        except InputError:
+            pass
+    return find_family("myna")
+
+
+def settings_of(model: Model) -> dict[str, Any]:
+    """The content of ``config.json``, the special tokens aside."""
+    settings = family_of(model.config, model.kind).settings(model.config, model.kind) | {"dtype": "float32"}
+    if model.labels and model.kind not in LANGUAGE_KINDS:
+        settings["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
+        settings["label2id"] = {name: number for number, name in enumerate(model.labels)}
+    return settings
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """The weights under the names and in the shapes of the family."""
+    return family_of(model.config, model.kind).tensors(model)
+
+
+def empty_model(content: Mapping[str, Any]) -> tuple[Model, Family, bool]:
+    """The model that ``config.json`` describes, its weights not yet there (on the meta device), and its family.
+
+    The last says that it is a bare trunk (``BertModel``), which is given the first head of its family.
+    """
+    family = find_family(content.get("model_type"))
+    kind, bare = family.kind(content)
+    config = family.config(content, kind)
+    with torch.device("meta"):
+        return Model(config, kind, labels_of(content, kind)), family, bare
+
+
+def model_of(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
+    """A model from the content of ``config.json`` and the tensors of ``model.safetensors``."""
+    model, family, bare = empty_model(content)
+    family.load(model, tensors, bare)
+    return model
+
+
+def with_head(config: ModelConfig, old: str, new: str) -> ModelConfig:
+    """The same trunk under a head of another kind, as its family has it."""
+    family = family_of(config, old)
+    if family.model_type != "myna" and new in family.heads:
+        return family.config(family.settings(config, old), new)
+    parts = family.heads[new].parts if new in family.heads else _PLAIN.get(new, {"dense": False})
+    kept = {"dropout": config.head.dropout, "first_dropout": 0.0}
+    return config.model_copy(update={"head": HeadConfig(**{**kept, **parts})})
