@@ -224,6 +224,7 @@ def test_predict_prints_spans() -> None:
         (["--file", "nowhere.txt"], "nowhere.txt: there is no such file"),
         (["--file", "blank.txt"], "blank.txt:2: this text is empty; take the line out"),
         (["--file", "broken.jsonl"], "broken.jsonl:1: this is no JSON"),
+        (["--file", "header.csv"], "header.csv: there is no text in this file"),
     ],
 )
 def test_predict_refuses_what_it_cannot_answer(
@@ -231,6 +232,7 @@ def test_predict_refuses_what_it_cannot_answer(
 ) -> None:
     (tmp_path / "blank.txt").write_text("一\n\n二\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text("{\n", encoding="utf-8")
+    (tmp_path / "header.csv").write_text("text\n", encoding="utf-8")
     code, out, err = myna("predict", "m", *arguments)
     assert (code, out) == (2, "")
     assert expected in err
@@ -275,6 +277,7 @@ def test_evaluate_judges_a_task_on_examples_and_a_decoder_on_texts(
         metric: score if task else {**score, "examples": 1}
     }
     assert f"d.txt  {metric}" in myna("evaluate", "m", "d.txt")[1]
+    assert myna("evaluate", "m", "e.txt") == (2, "", "myna: e.txt: there is no such file or folder\n")
 
 
 def test_show_prints_text_or_json(myna: Call, fake: FakeStages, tmp_path: Path) -> None:
@@ -321,8 +324,9 @@ def test_wrong_use_is_one_line_and_code_2(myna: Call, arguments: list[str]) -> N
         (InputError("no", where="a.txt", line=3, remedy="mend it"), 2, "myna: a.txt:3: no; mend it\n"),
         (OSError(errno.ENOSPC, "x", "/a/b"), 1, "myna: /a/b: the disk is full; make room"),
         (OSError(errno.EDQUOT, "x", "/a/b"), 1, "myna: /a/b: the disk is full; make room"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 1, "myna: /a/b: permission denied\n"),
+        (PermissionError(errno.EACCES, "no", "/a/b"), 2, "myna: /a/b: this cannot be read: permission denied\n"),
         (MemoryError(), 1, "myna: there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "myna: there is not enough memory"),
         (ValueError("odd\nthing"), 1, "myna: a mistake in Myna, please report it (ValueError('odd\\nthing'))"),
         (KeyboardInterrupt(), 130, "myna: interrupted; the same command goes on where it was\n"),
     ],

@@ -175,6 +175,18 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
             'no key "pretrian" in the recipe; did you mean "pretrain"?',
         ),
         ("[pretrain.encoder]", "[pretrain]", 'corpus = ["news", "reviews"]\ntokenizer', "name it: [pretrain.NAME]"),
+        (
+            'start_from = "encoder"',
+            'start_from = "decoder"',
+            'start_from = "encoder"',
+            "[pretrain.decoder] is a decoder, and a task needs an encoder",
+        ),
+        (
+            'task = "classification"',
+            'task = "no_such_bird:Task"',
+            'task = "classification"',
+            "the task 'no_such_bird:Task' is in no module that Python finds; put its folder on PYTHONPATH",
+        ),
         ("[finetune.sentiment]", '[finetune."a/b"]', "[finetune.sentiment]", '"a/b" cannot be a name'),
         ('tokenizer = "zh"\n', "", "[pretrain.encoder]", 'the key "tokenizer" is missing in [pretrain.encoder]'),
         ("tokens = 3000\n", "", "[pretrain.encoder]", "exactly one of tokens, steps and epochs, not none"),

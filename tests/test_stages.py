@@ -405,6 +405,21 @@ def test_a_folder_of_other_files_is_no_place_for_a_run(tmp_path: Path, fake: Fak
     assert (tmp_path / "news.txt").exists()
 
 
+def test_a_run_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: this is a file; a run needs a folder"):
+        stages.run_folder(read_recipe(write_recipe(tmp_path)), tmp_path / "file" / "run")
+
+
+def test_an_error_without_a_place_gets_the_stage(tmp_path: Path, fake: FakeStages) -> None:
+    def fail(folder: Path) -> None:
+        raise InputError("there is too little", remedy="add text")
+
+    fake.before["tokenizer.zh"] = fail
+    with pytest.raises(InputError, match=r"^tokenizer\.zh: there is too little; add text$"):
+        stages.run(read_recipe(write_recipe(tmp_path)), tmp_path / "run")
+
+
 def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path, fake: FakeStages) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         stages.run(recipe_in(tmp_path, "corpus.news.sources.0.path=nowhere.txt"), tmp_path / "run")

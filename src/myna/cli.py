@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -38,6 +39,8 @@ Model = Annotated[Path, typer.Argument(help="A model's folder, as runs/NAME/fine
 
 # So many texts are read and answered at a time: enough to sort by length, little in memory.
 _TEXTS_AT_A_TIME = 512
+# How torch says that there is no memory: it has no type of error for a processor's.
+_NO_MEMORY = re.compile("allocate memory|not enough memory|out of memory", re.IGNORECASE)
 
 
 @app.command()
@@ -133,6 +136,8 @@ def evaluate(
     from myna.inspection import has_task, model_folder, score_lines
 
     folder = model_folder(model)
+    if not data.exists():
+        raise InputError("there is no such file or folder", where=data)
     if has_task(folder):
         scores = judge_file(folder, data, seed)
     else:
@@ -236,10 +241,13 @@ def _texts_of(path: Path, otherwise: Format) -> Iterator[str]:
     if not path.exists():
         raise InputError("there is no such file", where=path)
     table = any(suffix in (".jsonl", ".ndjson", ".csv", ".tsv") for suffix in path.suffixes)
+    document = None
     for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise)):
         if not document.text.strip():
             raise InputError("this text is empty", where=path, line=document.line, remedy="take the line out")
         yield document.text
+    if document is None:
+        raise InputError("there is no text in this file", where=path)
 
 
 def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -290,12 +298,15 @@ def _explain(error: BaseException) -> tuple[str, int]:
         # Who read the output has had enough; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", 1
+    if isinstance(error, PermissionError):
+        # What is written says so itself (files.py): this was to be read.
+        return str(InputError("this cannot be read: permission denied", where=error.filename)), 2
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full" if full else (error.strerror or str(error)).lower()
         remedy = "make room and give the same command again" if full else None
         return str(MynaError(what, where=error.filename, remedy=remedy)), 1
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
     message = getattr(error, "format_message", None)
     if message is not None:

@@ -130,6 +130,14 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"this file is damaged ({error})", where=path, line=line) from error
 
 
+def read_object(path: Path | str) -> dict[str, Any]:
+    """The object in a JSON file of Myna's own, as :func:`read_json`; any other value is an :class:`InputError`."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError("this file is damaged (it holds no JSON object)", where=path)
+    return value
+
+
 def append_text(path: Path | str, text: str) -> None:
     """Adds to the end of a log; a crash can cut its last line, which :func:`truncate` then takes away."""
     with _told(Path(path)), open(path, "ab") as stream:
@@ -161,8 +169,12 @@ def remove(path: Path | str) -> None:
 
 def sha256(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"this file cannot be read ({reason})", where=path) from error
 
 
 def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
@@ -172,8 +184,14 @@ def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
     return {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
 
 
-def verify(folder: Path | str, expected: dict[str, dict[str, Any]]) -> None:
-    """Raises an :class:`InputError` that names the first file which is not as the manifest says."""
+def verify(folder: Path | str, expected: Any) -> None:
+    """Raises an :class:`InputError` that names the first file which is not as the manifest says.
+
+    So does a manifest that is none.
+    """
+    entries = list(expected.values()) if isinstance(expected, dict) else [None]
+    if not all(isinstance(entry, dict) and entry.keys() >= {"bytes", "sha256"} for entry in entries):
+        raise InputError("the list of this folder's files is damaged", where=folder)
     for name, entry in expected.items():
         path = Path(folder) / name
         if not path.is_file():

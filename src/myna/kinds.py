@@ -165,9 +165,18 @@ def _report_page(recipe: Recipe) -> dict[str, Needs]:
 
 
 def _prepare(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.corpus.document import Corpus
     from myna.corpus.prepare import prepare
 
-    return prepare(recipe.corpus[name], folder, report)
+    ledger = prepare(recipe.corpus[name], folder, report)
+    tasks = sorted({config.task for config in recipe.finetune.values() if config.corpus == name})
+    if tasks:
+        from myna.tasks import find_task
+        from myna.tasks.examples import read_splits
+
+        for task in map(find_task, tasks):  # Labels that serve no task are told before anything is trained.
+            task.labels_of(read_splits(Corpus.open(folder), task, Ledger()).names)
+    return ledger
 
 
 def _train_tokenizer(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

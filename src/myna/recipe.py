@@ -30,6 +30,7 @@ from myna.finetuning import FinetuneConfig
 from myna.pretraining import PretrainConfig
 from myna.recipe_errors import Problem, near, problems
 from myna.settings import Section, setting
+from myna.tasks import check_task_module
 from myna.tokens.tokenizer import TokenizerConfig
 from myna.toml import KeyPath
 
@@ -173,6 +174,14 @@ def _broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         ):
             what = f'"{finetune.start_from}" is neither a [pretrain] table nor a folder'
             yield Problem((*place, "start_from"), what, near(finetune.start_from, recipe.pretrain) or None)
+        start = recipe.pretrain.get(finetune.start_from)
+        if start is not None and start.objective == "causal":
+            what = f"[pretrain.{finetune.start_from}] is a decoder, and a task needs an encoder"
+            yield Problem((*place, "start_from"), what, 'start from a model of objective = "masked"')
+        try:
+            check_task_module(finetune.task)
+        except MynaError as error:
+            yield Problem((*place, "task"), error.what, error.remedy)
         if name in recipe.pretrain:
             yield Problem(
                 place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"

@@ -91,9 +91,13 @@ class Problem(Exception):
 
 
 def problems(error: ValidationError, root: type[Section]) -> list[Problem]:
-    """What pydantic refused, keys that do not exist first: they are why others are missing."""
+    """What pydantic refused: tables without a name first, then keys that do not exist; others follow from these."""
     found = [_problem(details, root) for details in error.errors(include_url=False)]
-    return sorted(found, key=lambda problem: not problem.what.startswith("there is no key"))
+    nameless = "name it: "
+    return sorted(
+        found,
+        key=lambda p: (not (p.remedy or "").startswith(nameless), not p.what.startswith("there is no key")),
+    )
 
 
 def near(name: str, names: Iterable[str]) -> str:

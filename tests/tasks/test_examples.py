@@ -65,9 +65,9 @@ def test_a_text_that_was_trained_on_is_not_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"train 5": "fair"}, r"data.jsonl: the label 'fair' of train-6 occurs once in training"),
-        ({"test 2": "fair"}, r"data.jsonl: the label 'fair' of test-6 is in the test split, and training never saw it"),
-        ({"validation 2": "fair"}, r"the label 'fair' of validation-6 is in the validation split"),
+        ({"train 5": "fair"}, r"data.jsonl, train-6: the label 'fair' occurs once in training"),
+        ({"test 2": "fair"}, r"data.jsonl, test-6: the label 'fair' is in the test split, and training never saw it"),
+        ({"validation 2": "fair"}, r"validation-6: the label 'fair' is in the validation split"),
     ],
 )
 def test_a_label_that_does_not_serve_is_named(tmp_path: Path, changes: dict[str, str], message: str) -> None:
@@ -76,9 +76,9 @@ def test_a_label_that_does_not_serve_is_named(tmp_path: Path, changes: dict[str,
 
 
 def test_a_corpus_without_labels_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"corpus: no text for training in this corpus has a label .*label_column"):
+    with pytest.raises(InputError, match=r"no text for training in this corpus has a label .*label_column"):
         read(tmp_path, [document("text")])
-    with pytest.raises(InputError, match="corpus: there is no labelled text to validate with"):
+    with pytest.raises(InputError, match="there is no labelled text to validate with"):
         read(tmp_path / "2", labelled({key: label for key, label in GOOD.items() if "train" in key}))
 
 
@@ -89,7 +89,7 @@ def test_a_single_label_is_an_error() -> None:
 
 def test_one_of_several_labels_is_not_guessed() -> None:
     assert Classification.examples(document("x", labels=("good",)))[0].label == "good"
-    with pytest.raises(InputError, match=r"data.jsonl: the document train-0 has 2 labels"):
+    with pytest.raises(InputError, match=r"data.jsonl, train-0: this has 2 labels"):
         Classification.examples(document("x", labels=("good", "cheap")))
 
 

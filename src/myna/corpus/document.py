@@ -115,7 +115,7 @@ class Corpus:
         folder = Path(folder)
         if not (folder / "corpus.json").is_file():
             raise InputError("this is no corpus: it has no corpus.json", where=folder)
-        facts = files.read_json(folder / "corpus.json")
+        facts = files.read_object(folder / "corpus.json")
         if facts.get("format") != FORMAT:
             remedy = "prepare the corpus again"
             raise InputError(

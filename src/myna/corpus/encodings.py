@@ -113,7 +113,7 @@ def _check(path: Path, encoding: str) -> str:
             except UnicodeDecodeError as error:
                 good = error.object[: error.start].decode(encoding, "ignore")
                 raise InputError(
-                    f"byte {error.object[error.start]:#04x} is not {encoding}",
+                    f"byte {error.object[error.start]:#04x} is not {encoding.removesuffix('-sig')}",
                     where=path,
                     line=line + good.count("\n"),
                     remedy=_TELL,
