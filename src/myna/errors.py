@@ -33,7 +33,7 @@ class MynaError(Exception):
 
     def at(self, where: str | Path) -> MynaError:
         """The same error with another place."""
-        return type(self)(self.what, where=where, remedy=self.remedy)
+        return type(self)(self.what, where=where, line=self.line, remedy=self.remedy)
 
 
 class InputError(MynaError):

@@ -67,8 +67,7 @@ def model_folder(path: Path | str) -> Path:
 
 def has_task(folder: Path) -> bool:
     """Whether a model's folder holds a fine-tuned model, and no language model."""
-    if not folder.is_dir():
-        raise InputError("there is no such folder", where=folder)
+    files.check_folder(folder)
     kind = _model(folder)["head"]
     return kind in ("sequence", "token") or kind.endswith(("SequenceClassification", "TokenClassification"))
 

@@ -97,7 +97,8 @@ def _token_stores(recipe: Recipe) -> dict[str, Needs]:
             name, wanted = f"{corpus}-{config.tokenizer}", (f"corpus.{corpus}", f"tokenizer.{config.tokenizer}")
             if name in needs and needs[name].inputs != wanted:
                 what = f"two pairs of a corpus and a tokenizer would both be tokens.{name}"
-                raise InputError(what, remedy="rename a [corpus] or a [tokenizer] table")
+                remedy = "rename a [corpus] or a [tokenizer] table"
+                raise InputError(what, where=f"tokens.{name}", remedy=remedy)
             needs[name] = Needs({}, wanted)
     return needs
 

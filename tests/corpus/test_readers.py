@@ -86,6 +86,7 @@ def test_a_missing_package_is_named_with_its_remedy() -> None:
         ("nowhere.txt", "there is no such file or folder"),
         ("*.md", "no file matches this pattern"),
         ("empty", "there is no file in this folder"),
+        ("pipe", "pipe: this is neither a file nor a folder"),
         ("odd", r"no file here has a known extension \(there are \.xyz\)"),
         ("dead.txt", r"dead\.txt: this link leads nowhere"),
         ("links", r"links/a\.txt: this link leads nowhere"),
@@ -98,6 +99,7 @@ def test_sources_that_stand_for_nothing(tmp_path: Path, path: str, message: str)
     for name in ("a.txt", "a.xyz"):
         (tmp_path / "links" / name).symlink_to("nowhere.txt")
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     write(tmp_path / "odd/a.xyz", "a")
     with pytest.raises(InputError, match=message):
         source_files(SourceConfig(path=str(tmp_path / path)))

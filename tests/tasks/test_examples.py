@@ -150,6 +150,37 @@ def test_a_row_that_cannot_be_judged_is_named(tmp_path: Path, lines: list[str], 
         read_examples(tmp_path / "rows.jsonl", Classification)
 
 
+@pytest.mark.parametrize(
+    "id, place",
+    [
+        ("0:data/a.csv:7", "a.csv:7"),
+        ("1:a.txt:12.3", "a.csv:12"),
+        ("line 7", "a.csv:7"),
+        ("line 7.2", "a.csv:7"),
+        ("text 3 of 9", "a.csv, text 3 of 9"),
+        ("train-7", "a.csv, train-7"),
+    ],
+)
+def test_an_example_knows_its_file_and_its_line(id: str, place: str) -> None:
+    assert Example("text", id, "a.csv").place == place
+    assert Example("text", "text 3 of 9").place == "text 3 of 9"
+
+
+def test_the_examples_of_a_folder_are_named_by_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.csv").write_text("text,label\na,x\n")
+    (folder / "inner/b.csv").write_text("text,label\na,x\nb,\n")
+    with pytest.raises(InputError, match=f"^{folder}/inner/b.csv:3: this row has no label"):
+        read_examples(folder, Classification)
+    (folder / "inner/b.csv").write_text("text,label\n")
+    (example,) = read_examples(folder, Classification)
+    assert example.place == f"{folder}/a.csv:2"
+    (folder / "a.csv").write_text("text,label\n")
+    with pytest.raises(InputError, match=f"^{folder}: there is no example here; give a row for each$"):
+        read_examples(folder, Classification)
+
+
 examples = st.lists(st.sampled_from(["good", "bad", "fair"]), min_size=3, max_size=40).map(
     lambda labels: [Example(f"text {n}", f"{n}", label=label) for n, label in enumerate(labels)]
 )

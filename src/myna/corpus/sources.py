@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from myna.corpus.document import Split
+from myna.corpus.encodings import ENCODINGS, is_encoding
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import Section, setting
@@ -58,6 +59,13 @@ class SourceConfig(Section):
             raise ValueError("a path is needed: a file, a folder or a pattern")
         return path
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        if encoding != "auto" and not is_encoding(encoding):
+            raise ValueError(f'there is no encoding "{encoding}"; {ENCODINGS}')
+        return encoding
+
     @model_validator(mode="after")
     def _one_label(self) -> SourceConfig:
         if self.label is not None and (self.label_column or self.labels_column):
@@ -95,7 +103,8 @@ def source_files(source: SourceConfig, ledger: Ledger | None = None) -> list[Sou
         base, paths = place.parent, [place] if place.is_file() or _is_dead(place) else []
     if not paths:
         what = "no file matches this pattern" if is_pattern else "there is no such file or folder"
-        what = "there is no file in this folder" if place.is_dir() else what
+        if place.exists():
+            what = "there is no file in this folder" if place.is_dir() else "this is neither a file nor a folder"
         raise InputError(what, where=place, remedy="check the source's path")
 
     chosen = [(path, _format(source, path) or (None if place.is_dir() else "text")) for path in paths]

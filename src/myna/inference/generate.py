@@ -39,7 +39,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
-            raise InputError(f"temperature is {self.temperature}", remedy="give 0 (the most likely token) or more")
+            raise InputError(
+                f"temperature is {self.temperature}", remedy="give 0 (the most likely token) or a higher number"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}", remedy="give 1 or more")
         if self.top_p is not None and not 0 < self.top_p <= 1:

@@ -49,8 +49,7 @@ def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
     A missing, truncated or changed file, or a tensor that is not a number, is an :class:`InputError` that names it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError("there is no such folder", where=folder)
+    files.check_folder(folder)
     facts: dict[str, Any] = {}
     if (folder / "myna.json").exists():
         facts = files.read_object(folder / "myna.json")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from myna import randomness
 from myna.corpus.dedup import fingerprint
 from myna.corpus.document import SPLITS, Corpus, Document, Span, Split
-from myna.corpus.readers import SourceConfig, read
+from myna.corpus.readers import SourceConfig, file_of, read
 from myna.errors import InputError
 from myna.ledger import Ledger
 
@@ -107,19 +107,20 @@ def read_examples(path: Path | str, task: type[Task]) -> list[Example]:
     """
     found: list[Example] = []
     for row in read(SourceConfig(path=str(path))):
+        file = file_of(Path(path), row)
         if not row.text.strip():
-            raise InputError("the text of this row is empty", where=path, line=row.line, remedy="take it out")
+            raise InputError("the text of this row is empty", where=file, line=row.line, remedy="take it out")
         name = f"line {row.line}"
         document = Document(
-            name, row.text, str(path), row.group or name, "test", row.label, row.labels, spans=row.spans
+            name, row.text, str(file), row.group or name, "test", row.label, row.labels, spans=row.spans
         )
         examples = task.examples(document)
         if not examples:
             remedy = "give a label (or tags) in every row"
-            raise InputError("this row has no label for the model's task", where=path, line=row.line, remedy=remedy)
+            raise InputError("this row has no label for the model's task", where=file, line=row.line, remedy=remedy)
         found += examples
     if not found:
-        raise InputError("there is no example in this file", where=path, remedy="give a row for each")
+        raise InputError("there is no example here", where=path, remedy="give a row for each")
     return found
 
 
