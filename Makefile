@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/chinese-news/recipe.toml
 
-.PHONY: help install demo full test lint format bench clean
+.PHONY: help install demo full test lint format bench parity clean
 help:
 	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
 	@echo "make full     the same for an hour"
 	@echo "make test     all tests, with coverage"
 	@echo "make lint     formatting, style and types"
 	@echo "make bench    speed and memory beside transformers' Trainer"
+	@echo "make parity   how far every model family is from transformers"
 	@echo "make install  only install, into .venv"
 
 .venv/.demo: pyproject.toml constraints.txt
@@ -46,6 +47,9 @@ format: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python benchmarks/pretraining.py
 	$(BIN)/python benchmarks/demo.py
+
+parity: .venv/.dev
+	$(BIN)/python -m tests.parity
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis .coverage*

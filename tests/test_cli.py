@@ -221,9 +221,15 @@ def test_predict_prints_spans() -> None:
     [
         ([], "give either --text or --file"),
         (["--text", "a", "--file", "b"], "give either --text or --file"),
+        (["--text", " "], "myna: --text: this text is empty; give one"),
+        (["--text", "a\udcff"], "--text: this holds bytes that are no text; give it as UTF-8"),
         (["--file", "nowhere.txt"], "nowhere.txt: there is no such file"),
         (["--file", "blank.txt"], "blank.txt:2: this text is empty; take the line out"),
         (["--file", "broken.jsonl"], "broken.jsonl:1: this is no JSON"),
+        (["--file", "header.csv"], "header.csv: there is no text in this file"),
+        (["--file", "half.jsonl"], "half.jsonl:2: this holds bytes that are no text"),
+        (["--file", "texts"], "myna: texts/b.txt:1: this text is empty; take the line out"),
+        (["--file", "nothing"], "myna: nothing: there is no text here"),
     ],
 )
 def test_predict_refuses_what_it_cannot_answer(
@@ -231,6 +237,11 @@ def test_predict_refuses_what_it_cannot_answer(
 ) -> None:
     (tmp_path / "blank.txt").write_text("一\n\n二\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text("{\n", encoding="utf-8")
+    (tmp_path / "header.csv").write_text("text\n", encoding="utf-8")
+    (tmp_path / "half.jsonl").write_text('{"text": "a"}\n{"text": "\\ud800"}\n', encoding="utf-8")
+    for name, text in (("texts/b.txt", "\n"), ("nothing/a.txt", "")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
     code, out, err = myna("predict", "m", *arguments)
     assert (code, out) == (2, "")
     assert expected in err
@@ -248,12 +259,21 @@ def test_generate_hands_on_its_settings(myna: Call, model: None) -> None:
     }
 
 
-def test_a_text_that_no_encoding_holds_is_printed_all_the_same(model: None, tmp_path: Path) -> None:
+def test_generate_refuses_bytes_that_are_no_text(myna: Call, model: None) -> None:
+    assert myna("generate", "m", "--prompt", "a\udcff")[::2] == (
+        2,
+        "myna: --prompt: this holds bytes that are no text; give it as UTF-8\n",
+    )
+
+
+def test_what_an_encoding_does_not_hold_is_printed_all_the_same(model: None, tmp_path: Path) -> None:
     code = "import myna.inference.loaded as l, myna.cli as c, tests.test_cli as t\nl.load = lambda f: t.FakeModel()\n"
-    code += "c.main(['generate', 'm', '--prompt', 'a\\udc80中', '--json'])"
+    code += "c.main(['generate', 'm', '--prompt', 'a中', '--json'])"
     ended = started("-c", code, PYTHONIOENCODING="ascii", PYTHONPATH=str(Path(__file__).parent.parent))
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["prompt"] == "a\udc80中"
+    assert json.loads(ended.stdout)["prompt"] == "a中"
+    ended = started("-c", "import myna.cli as c\nc.main(['show', 'a\\udc80中'])", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (2, "myna: a\\udc80\\u4e2d: there is nothing here\n")
 
 
 # ------------------------------------------------------------------------------------------------ evaluate and show
@@ -275,6 +295,8 @@ def test_evaluate_judges_a_task_on_examples_and_a_decoder_on_texts(
         metric: score if task else {**score, "examples": 1}
     }
     assert f"d.txt  {metric}" in myna("evaluate", "m", "d.txt")[1]
+    assert myna("evaluate", "m", "e.txt") == (2, "", "myna: e.txt: there is no such file or folder\n")
+    assert myna("evaluate", "m", "d.txt", "--seed", "-1")[0] == 2
 
 
 def test_show_prints_text_or_json(myna: Call, fake: FakeStages, tmp_path: Path) -> None:
@@ -293,7 +315,7 @@ def test_init_writes_a_recipe_that_runs(myna: Call, fake: FakeStages, tmp_path: 
     assert code == 0
     assert "myna run recipe.toml" in out
     assert myna("run", "recipe.toml")[0] == 0
-    assert myna("init", "texts") == (2, "", "myna: recipe.toml: this file exists; choose another with --to\n")
+    assert myna("init", "texts") == (2, "", "myna: recipe.toml: this exists already; choose another with --to\n")
     assert json.loads(myna("init", "texts", "--to", "b.toml", "--json")[1])["language"] == "zh"
 
 
@@ -315,14 +337,27 @@ def test_wrong_use_is_one_line_and_code_2(myna: Call, arguments: list[str]) -> N
     assert err.count("\n") == 1
 
 
+def test_places_are_named_from_where_the_command_was_given(myna: Call, tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    (tmp_path / "news.txt").unlink()
+    assert myna("run", "recipe.toml")[2].startswith("myna: news.txt: there is no such file or folder; ")
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir(tmp_path / "elsewhere")
+    assert myna("run", "../recipe.toml")[2].startswith("myna: ../news.txt: there is no such file or folder; ")
+    told = myna("run", str(tmp_path / "recipe.toml"))[2]
+    assert told.startswith(f"myna: {tmp_path}/news.txt: there is no such file or folder; ")
+
+
 @pytest.mark.parametrize(
     "error, code, expected",
     [
         (InputError("no", where="a.txt", line=3, remedy="mend it"), 2, "myna: a.txt:3: no; mend it\n"),
         (OSError(errno.ENOSPC, "x", "/a/b"), 1, "myna: /a/b: the disk is full; make room"),
         (OSError(errno.EDQUOT, "x", "/a/b"), 1, "myna: /a/b: the disk is full; make room"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 1, "myna: /a/b: permission denied\n"),
+        (PermissionError(errno.EACCES, "no", "/a/b"), 2, "myna: /a/b: this cannot be read (permission denied)\n"),
         (MemoryError(), 1, "myna: there is not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "myna: there is not enough memory"),
+        (ImportError("libx.so: failed to map segment from shared object"), 1, "myna: there is not enough memory"),
         (ValueError("odd\nthing"), 1, "myna: a mistake in Myna, please report it (ValueError('odd\\nthing'))"),
         (KeyboardInterrupt(), 130, "myna: interrupted; the same command goes on where it was\n"),
     ],

@@ -160,3 +160,12 @@ def test_in_the_recipe_for_ones_own_text_only_the_path_is_to_be_changed(tmp_path
 
 def test_the_picture_of_the_report_is_small() -> None:
     assert (ROOT / "docs/report.png").stat().st_size < 300_000
+
+
+def test_every_line_of_the_page_of_errors_is_one_with_a_known_code() -> None:
+    rows = re.findall(r"^\| .* \| (`.*`|nothing) \| (\d+) \|$", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    assert len(rows) > 100
+    for line, code in rows:
+        assert line == "nothing" or line.startswith("`myna: ")
+        assert code in ("1", "2", "130")
+        assert not re.search(r"/(?:root|home|tmp|work)/|mistake in Myna|Traceback", line)

@@ -101,6 +101,37 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
+def test_what_the_block_may_not_read_is_no_fault_of_the_place(tmp_path: Path) -> None:
+    """Only the folder that is filled is written to: a file elsewhere that is refused was to be read."""
+    fill(tmp_path / "x", "old")
+    with pytest.raises(PermissionError, match="elsewhere"), files.new_folder(tmp_path / "x"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "elsewhere"))
+    with (
+        pytest.raises(RunError, match=r"x: this place cannot be written to; choose another with --to"),
+        files.new_folder(tmp_path / "x") as place,
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", str(place / "a"))
+    assert content(tmp_path / "x") == ["olda", "oldb"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_sweep_clears_what_is_left_and_nothing_of_somebody_else(tmp_path: Path) -> None:
+    for name in (".x.new", "inner/.y.new"):
+        files.write_text(tmp_path / name, "left")
+    for name in (".z.old", ".both.old", "both", ".half.new"):
+        fill(tmp_path / name, name)
+    for name in (".x.old", "x.new", ".hidden"):
+        files.write_text(tmp_path / name, "own")
+    for name in (".link.old", ".link.new"):
+        (tmp_path / name).symlink_to(tmp_path / "both", target_is_directory=True)
+    files.sweep(tmp_path)
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")}
+    own = {".x.old", "x.new", ".hidden", ".link.old", ".link.new"}
+    assert left == {*own, "inner", "both", "both/a", "both/b", "z", "z/a", "z/b"}
+    assert content(tmp_path / "z") == [".z.olda", ".z.oldb"]
+    assert content(tmp_path / "both") == ["botha", "bothb"]
+
+
 def test_verify_names_the_file_that_is_missing_or_changed(tmp_path: Path) -> None:
     fill(tmp_path / "x", "old")
     manifest = files.manifest(tmp_path / "x")
@@ -116,14 +147,56 @@ def test_verify_names_the_file_that_is_missing_or_changed(tmp_path: Path) -> Non
         files.verify(tmp_path / "x", manifest)
 
 
+@pytest.mark.parametrize("manifest", [None, [], "a", {"a": 3}, {"a": {"bytes": 4}}, {"a": {"sha256": ""}}])
+def test_a_manifest_that_is_none_is_damaged(tmp_path: Path, manifest: object) -> None:
+    with pytest.raises(InputError, match=f"^{tmp_path}: the list of this folder's files is damaged; make or fetch"):
+        files.verify(tmp_path, manifest)
+
+
+def test_a_path_through_a_file_is_wrong_input(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    for path in (tmp_path / "x" / "y", tmp_path / "x" / "y" / "z"):
+        with pytest.raises(InputError, match=f"^{path}: a part of this path is a file, not a folder; choose another"):
+            files.write_text(path, "")
+        with pytest.raises(InputError, match="a part of this path is a file"):
+            fill(path, "")
+
+
+def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path) -> None:
+    files.check_folder(tmp_path)
+    (tmp_path / "x").touch()
+    with pytest.raises(InputError, match="x: this is a file, not a folder"):
+        files.check_folder(tmp_path / "x")
+    with pytest.raises(InputError, match="y: there is no such folder"):
+        files.check_folder(tmp_path / "y")
+
+
+def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{tmp_path}: this file cannot be read \\(is a directory\\)$"):
+        files.sha256(tmp_path)
+
+
+def test_an_object_is_nothing_else(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "x", {"a": 1})
+    assert files.read_object(tmp_path / "x") == {"a": 1}
+    for value in ([], "a", 3, None):
+        files.write_json(tmp_path / "y", value)
+        with pytest.raises(InputError, match=r"y: this file is damaged \(it holds no JSON object\)"):
+            files.read_object(tmp_path / "y")
+    with pytest.raises(InputError, match="z: this file is missing"):
+        files.read_object(tmp_path / "z")
+
+
 def test_json_that_is_broken_names_its_line(tmp_path: Path) -> None:
     files.write_json(tmp_path / "x", {"a": "鸟", "b": 1.5})
     assert files.read_json(tmp_path / "x") == {"a": "鸟", "b": 1.5}
     (tmp_path / "x").write_text('{\n"a": ]')
-    with pytest.raises(InputError, match=r"x:2: this file is damaged"):
+    with pytest.raises(InputError, match=r"x:2: this file is damaged \(Expecting value at column 6\)$"):
         files.read_json(tmp_path / "x")
     with pytest.raises(InputError, match="missing"):
         files.read_json(tmp_path / "y")
+    with pytest.raises(InputError, match=r"this file cannot be read \(is a directory\)"):
+        files.read_json(tmp_path)
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "z", float("nan"))
 

@@ -78,13 +78,14 @@ def test_the_test_above_would_see_labels_that_have_moved_by_one(tmp_path: Path) 
 def test_a_word_is_told_from_another(tmp_path: Path) -> None:
     corpus, start = corpus_folder(tmp_path / "corpus", moods()), encoder_folder(tmp_path / "encoder")
     (tmp_path / "run").mkdir()
-    finetune(CLASSIFICATION, corpus, start, tmp_path / "run", seed=1).check()
+    finetune(CLASSIFICATION.model_copy(update={"epochs": 12.0}), corpus, start, tmp_path / "run", seed=1).check()
+    assert validations(tmp_path / "run")[-1]["accuracy"] == 1.0
     model = load(tmp_path / "run" / "model")
     assert model.labels == ("bad", "good")
-    answers = model.predict(["今天很好。", "今天不好。"])
+    answers = model.predict(["很好，天气3000。", "不好，天气3001。"])
     assert [answer["label"] for answer in answers] == ["good", "bad"]
     assert all(sum(answer["scores"].values()) == pytest.approx(1) for answer in answers)
-    (judged,) = model.predict_examples([Example("今天很好。", "1", label="good")])
+    (judged,) = model.predict_examples([Example("很好，天气30。", "1", label="good")])
     assert judged.answer()["label"] == "good"
     facts = model.facts
     assert (facts["task"], facts["corpus"], facts["examples"], facts["kind"]) == ("classification", "c", 72, "sequence")

@@ -175,6 +175,30 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
             'no key "pretrian" in the recipe; did you mean "pretrain"?',
         ),
         ("[pretrain.encoder]", "[pretrain]", 'corpus = ["news", "reviews"]\ntokenizer', "name it: [pretrain.NAME]"),
+        (
+            'start_from = "encoder"',
+            'start_from = "decoder"',
+            'start_from = "encoder"',
+            "[pretrain.decoder] is a decoder, and a task needs an encoder",
+        ),
+        (
+            'start_from = "encoder"',
+            'start_from = "models/text"',
+            'start_from = "encoder"',
+            '"models/text" is not a model\'s folder: it has no config.json; did you mean "models/text/model"?',
+        ),
+        (
+            'start_from = "encoder"',
+            'start_from = "models/text/model"',
+            'start_from = "encoder"',
+            'the model in "models/text/model" is a decoder, and a task needs an encoder; start from',
+        ),
+        (
+            'task = "classification"',
+            'task = "no_such_bird:Task"',
+            'task = "classification"',
+            "the task 'no_such_bird:Task' is in no module that Python finds; put its folder on PYTHONPATH",
+        ),
         ("[finetune.sentiment]", '[finetune."a/b"]', "[finetune.sentiment]", '"a/b" cannot be a name'),
         ('tokenizer = "zh"\n', "", "[pretrain.encoder]", 'the key "tokenizer" is missing in [pretrain.encoder]'),
         ("tokens = 3000\n", "", "[pretrain.encoder]", "exactly one of tokens, steps and epochs, not none"),
@@ -187,11 +211,27 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
             "did you mean 'classification'?",
         ),
         ('path = "news.txt"', 'path = "', 'path = "news.txt"', "this is not TOML"),
+        ("[tokenizer.bytes]", "[tokenizer.zh]", "[tokenizer.bytes]", "not TOML: [tokenizer.zh] stands there twice"),
+        (
+            'path = "news.txt"',
+            'encoding = "utf-9"\npath = "news.txt"',
+            'path = "news.txt"',
+            'encoding: there is no encoding "utf-9"; write its name, such as "utf-8"',
+        ),
+        (
+            'kind = "byte_bpe"',
+            'kind = "byte_bpe"\nvocabulary = 256',
+            "[tokenizer.bytes]",
+            "vocabulary = 256 has no room for the 256 bytes; set it to 257 at least",
+        ),
     ],
 )
 def test_a_recipe_that_does_not_fit_together_is_told_with_its_line(
     tmp_path: Path, old: str, new: str, at: str, expected: str
 ) -> None:
+    (tmp_path / "models/text/model").mkdir(parents=True)
+    (tmp_path / "models/text/model/config.json").write_text("{}")
+    (tmp_path / "models/text/model/myna.json").write_text('{"kind": "causal"}')
     message = refusal(tmp_path, old, new)
     assert expected in message
     assert message.startswith(f"recipe.toml:{line(at)}: ")
@@ -205,10 +245,21 @@ def test_a_recipe_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such recipe; write one with: myna init"):
         read_recipe(tmp_path / "recipe.toml")
     (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="it is not UTF-8"):
+    with pytest.raises(InputError, match=r"recipe.toml:1: this recipe is not UTF-8; save it as UTF-8"):
         read_recipe(tmp_path / "recipe.toml")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"this recipe cannot be read \(is a directory\)"):
         read_recipe(tmp_path)
+    (tmp_path / "recipe.toml").write_text("recipe = 1\n")
+    with pytest.raises(InputError, match=r"recipe.toml: there is no \[corpus.NAME\]; add one: the text, cleaned"):
+        read_recipe(tmp_path / "recipe.toml")
+
+
+def test_a_change_that_is_no_text_or_no_list_is_told(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    with pytest.raises(InputError, match=r"^--set name=a.: this holds bytes that are no text; give it as UTF-8$"):
+        read_recipe(recipe, ["name=a\udcff"])
+    with pytest.raises(InputError, match=r"should be a valid array, it is \"a\.txt\"; put it between \[ and \]"):
+        read_recipe(recipe, ["corpus.news.sources=a.txt"])
 
 
 # -------------------------------------------------------------------------------------------- changes from the shell

@@ -119,7 +119,11 @@ def test_a_name_that_is_no_name_is_made_one(tmp_path: Path) -> None:
     [
         ("nowhere", None, "there is no such file or folder"),
         ("empty.txt", b"", "empty"),
-        ("a.jsonl", b"{\n", "a.jsonl:1: this is no JSON"),
+        (
+            "a.jsonl",
+            b"{\n",
+            "a.jsonl:1: this is no JSON: Expecting property name enclosed in double quotes at column 2; mend",
+        ),
         ("a.jsonl", b'{"id": 1}\n', "there is no column of text"),
     ],
 )
@@ -137,6 +141,8 @@ def test_what_cannot_be_read_is_told_and_nothing_written(
 def test_a_recipe_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(ENGLISH, encoding="utf-8")
     (tmp_path / "r.toml").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="this file exists"):
+    with pytest.raises(InputError, match="this exists already"):
         write_recipe(tmp_path / "a.txt", tmp_path / "r.toml")
     assert (tmp_path / "r.toml").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(InputError, match="a part of this path is a file"):
+        write_recipe(tmp_path / "a.txt", tmp_path / "a.txt" / "r.toml")

@@ -41,6 +41,10 @@ ALL = [
     "evaluate.topics",
     "report",
 ]
+# One corpus and a task on it, which starts from the model in the folder "model".
+TOPICS = RECIPE[RECIPE.index("[[corpus.reviews") : RECIPE.index("[tokenizer.zh]")] + RECIPE[
+    RECIPE.index("[finetune.topics]") :
+].replace('"encoder"', '"model"')
 
 
 @pytest.fixture
@@ -405,6 +409,39 @@ def test_a_folder_of_other_files_is_no_place_for_a_run(tmp_path: Path, fake: Fak
     assert (tmp_path / "news.txt").exists()
 
 
+def test_a_run_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: this is a file; a run needs a folder"):
+        stages.run_folder(read_recipe(write_recipe(tmp_path)), tmp_path / "file" / "run")
+
+
+def test_an_error_without_a_place_gets_the_stage(tmp_path: Path, fake: FakeStages) -> None:
+    def fail(folder: Path) -> None:
+        raise InputError("there is too little", remedy="add text")
+
+    fake.before["tokenizer.zh"] = fail
+    with pytest.raises(InputError, match=r"^tokenizer\.zh: there is too little; add text$"):
+        stages.run(read_recipe(write_recipe(tmp_path)), tmp_path / "run")
+
+
+def test_labels_that_serve_no_task_are_told_with_the_corpus(tmp_path: Path) -> None:
+    """The corpus could be prepared, but what is trained on it could not be."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").touch()
+    recipe = recipe_in(tmp_path, text=TOPICS)
+    for header, message in (
+        ("text", r"^corpus\.reviews: no text for training in this corpus has a label of this task; name the column"),
+        ("text,label", r"^reviews\.csv:32: the label 'fair' occurs once in training; add examples of it"),
+    ):
+        rows = [f"第{n}家" + ",good" * ("," in header) for n in range(30)] + ["还行" + ",fair" * ("," in header)]
+        (tmp_path / "reviews.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        with pytest.raises(InputError, match=message) as caught:
+            stages.run(recipe, tmp_path / "run")
+        assert caught.value.exit_code == 2
+        assert list((tmp_path / "run/corpus").iterdir()) == []
+        assert not (tmp_path / "run/finetune").exists()
+
+
 def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path, fake: FakeStages) -> None:
     with pytest.raises(InputError, match="there is no such file"):
         stages.run(recipe_in(tmp_path, "corpus.news.sources.0.path=nowhere.txt"), tmp_path / "run")
@@ -413,9 +450,8 @@ def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path, fake: 
 
 def test_a_run_cut_off_at_any_call_ends_as_one_that_was_not(tmp_path: Path, fake: FakeStages) -> None:
     (tmp_path / "model").mkdir()
-    text = RECIPE[RECIPE.index("[[corpus.reviews") : RECIPE.index("[tokenizer.zh]")]
-    text += RECIPE[RECIPE.index("[finetune.topics]") :].replace('"encoder"', '"model"')
-    recipe = recipe_in(tmp_path, text=text)
+    (tmp_path / "model/config.json").touch()
+    recipe = recipe_in(tmp_path, text=TOPICS)
 
     def do(place: Path) -> None:
         stages.run(recipe, place / "run")

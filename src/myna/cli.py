@@ -6,9 +6,11 @@ answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -38,6 +40,9 @@ Model = Annotated[Path, typer.Argument(help="A model's folder, as runs/NAME/fine
 
 # So many texts are read and answered at a time: enough to sort by length, little in memory.
 _TEXTS_AT_A_TIME = 512
+# How torch, and the loader of its library, say that there is no memory: neither has a type of error for that.
+_NO_MEMORY = re.compile("allocate memory|not enough memory|out of memory|failed to map segment", re.IGNORECASE)
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @app.command()
@@ -91,6 +96,8 @@ def predict(
     """Answer with a fine-tuned model."""
     if (text is None) == (file is None):
         raise InputError("give either --text or --file")
+    if text is not None:
+        _check_text(text, "--text")
     loaded = _load(model)
     if file is None:
         (answer,) = loaded.predict([text])
@@ -113,6 +120,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Go on from a beginning with a decoder."""
+    _check_text(prompt, "--prompt", blank=True)
     made = _load(model).generate(prompt, tokens, temperature, top_k, top_p, seed)
     if as_json:
         _print_json({"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish})
@@ -124,7 +132,7 @@ def generate(
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Examples (.jsonl, .csv, .tsv), or texts.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Of the resampling for the intervals.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling for the intervals.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Judge a fine-tuned model on examples, or a decoder on texts."""
@@ -133,6 +141,8 @@ def evaluate(
     from myna.inspection import has_task, model_folder, score_lines
 
     folder = model_folder(model)
+    if not data.exists():
+        raise InputError("there is no such file or folder", where=data)
     if has_task(folder):
         scores = judge_file(folder, data, seed)
     else:
@@ -230,16 +240,26 @@ def _load(model: Path) -> Any:
 
 def _texts_of(path: Path, otherwise: Format) -> Iterator[str]:
     """The texts of a file or folder in their order: of a table its text column; other files are read as told."""
-    from myna.corpus.readers import read
+    from myna.corpus.readers import file_of, read
     from myna.corpus.sources import SourceConfig
 
     if not path.exists():
         raise InputError("there is no such file", where=path)
     table = any(suffix in (".jsonl", ".ndjson", ".csv", ".tsv") for suffix in path.suffixes)
+    document = None
     for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise)):
-        if not document.text.strip():
-            raise InputError("this text is empty", where=path, line=document.line, remedy="take the line out")
+        _check_text(document.text, file_of(path, document), document.line)
         yield document.text
+    if document is None:
+        raise InputError("there is no text here", where=path, remedy="put one into it")
+
+
+def _check_text(text: str, where: Path | str, line: int | None = None, blank: bool = False) -> None:
+    if not (blank or text.strip()):
+        remedy = "give one" if line is None else "take the line out"
+        raise InputError("this text is empty", where=where, line=line, remedy=remedy)
+    if not text.isascii() and _NO_TEXT.search(text):
+        raise InputError("this holds bytes that are no text", where=where, line=line, remedy="give it as UTF-8")
 
 
 def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -281,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _explain(error: BaseException) -> tuple[str, int]:
     """What to say of an error, in one line, and the exit code."""
     if isinstance(error, MynaError):
-        return str(error), error.exit_code
+        return str(error if error.where is None else error.at(_from_here(error.where))), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "", 130
     if isinstance(error, SystemExit):
@@ -290,17 +310,29 @@ def _explain(error: BaseException) -> tuple[str, int]:
         # Who read the output has had enough; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", 1
+    if isinstance(error, PermissionError):
+        # What is written says so itself (files.py): this was to be read.
+        return str(InputError("this cannot be read (permission denied)", where=_from_here(error.filename))), 2
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full" if full else (error.strerror or str(error)).lower()
         remedy = "make room and give the same command again" if full else None
-        return str(MynaError(what, where=error.filename, remedy=remedy)), 1
-    if isinstance(error, MemoryError):
+        return str(MynaError(what, where=_from_here(error.filename), remedy=remedy)), 1
+    if isinstance(error, MemoryError) or (
+        isinstance(error, (RuntimeError, ImportError)) and _NO_MEMORY.search(str(error))
+    ):
         return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
     message = getattr(error, "format_message", None)
     if message is not None:
         return f"{_one_line(message()).rstrip('.')}; see myna --help", int(getattr(error, "exit_code", 2))
     return f"a mistake in Myna, please report it ({_one_line(repr(error))}); --debug tells more", 1
+
+
+def _from_here(where: Any) -> Any:
+    """A place as it is best read: a path below the folder where the command was given without that folder."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Path(where).relative_to(Path.cwd())
+    return where
 
 
 def _one_line(text: str) -> str:

@@ -31,6 +31,10 @@ class MynaError(Exception):
         message = f"{place}{what}" + (f"; {remedy}" if remedy else "")
         super().__init__(" ".join(message.split()))
 
+    def at(self, where: str | Path) -> MynaError:
+        """The same error with another place."""
+        return type(self)(self.what, where=where, line=self.line, remedy=self.remedy)
+
 
 class InputError(MynaError):
     """Wrong use or wrong input: exit code 2."""

@@ -23,20 +23,31 @@ from myna.errors import InputError, RunError
 
 _CHUNK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns what the operating system says of a write into one line that a user understands."""
+def _told(path: Path, inside: Path | None = None) -> Iterator[None]:
+    """Turns what the operating system says of a write into one line that a user understands.
+
+    Where a block reads too, ``inside`` is the folder that it writes to: what is refused elsewhere was to be read.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             remedy = "make room and give the same command again: it goes on where it was"
             raise RunError("the disk is full", where=path, remedy=remedy) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _REFUSED and (inside is None or _is_in(inside, error.filename)):
             raise RunError("this place cannot be written to", where=path, remedy="choose another with --to") from error
+        if isinstance(error, (FileExistsError, NotADirectoryError)) and inside is None:
+            remedy = "choose another with --to"
+            raise InputError("a part of this path is a file, not a folder", where=path, remedy=remedy) from error
         raise
+
+
+def _is_in(folder: Path, name: Any) -> bool:
+    return isinstance(name, (str, os.PathLike)) and Path(name).is_relative_to(folder)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -76,12 +87,15 @@ def new_folder(path: Path | str) -> Iterator[Path]:
         if beside.exists():
             shutil.rmtree(beside)
         beside.mkdir()
-        try:
+    try:
+        with _told(path, inside=beside):
             yield beside
+        with _told(path):
             _sync_tree(beside)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    with _told(path):
         if path.exists():
             os.rename(path, aside)
         os.rename(beside, path)
@@ -125,9 +139,17 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError("this file is missing", where=path) from None
-    except (OSError, ValueError, RecursionError) as error:
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise InputError(f"this file is damaged ({error})", where=path, line=line) from error
+    except OSError as error:
+        raise _unread(path, error) from error
+    except json.JSONDecodeError as error:
+        what = f"this file is damaged ({error.msg} at column {error.colno})"
+        raise InputError(what, where=path, line=error.lineno) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"this file is damaged ({error})", where=path) from error
+
+
+def _unread(path: Path | str, error: OSError) -> InputError:
+    return InputError(f"this file cannot be read ({(error.strerror or str(error)).lower()})", where=path)
 
 
 def read_object(path: Path | str) -> dict[str, Any]:
@@ -169,8 +191,17 @@ def remove(path: Path | str) -> None:
 
 def sha256(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _unread(path, error) from error
+
+
+def check_folder(path: Path) -> None:
+    """Raises an :class:`InputError` where there is no folder."""
+    if not path.is_dir():
+        raise InputError("this is a file, not a folder" if path.exists() else "there is no such folder", where=path)
 
 
 def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
@@ -180,16 +211,24 @@ def manifest(folder: Path | str) -> dict[str, dict[str, Any]]:
     return {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
 
 
-def verify(folder: Path | str, expected: dict[str, dict[str, Any]]) -> None:
-    """Raises an :class:`InputError` that names the first file which is not as the manifest says."""
+def verify(folder: Path | str, expected: Any) -> None:
+    """Raises an :class:`InputError` that names the first file which is not as the manifest says.
+
+    So does a manifest that is none.
+    """
+    remedy = "make or fetch the whole folder anew"
+    entries = list(expected.values()) if isinstance(expected, dict) else [None]
+    if not all(isinstance(entry, dict) and entry.keys() >= {"bytes", "sha256"} for entry in entries):
+        raise InputError("the list of this folder's files is damaged", where=folder, remedy=remedy)
     for name, entry in expected.items():
         path = Path(folder) / name
         if not path.is_file():
-            raise InputError("this file is missing", where=path)
+            raise InputError("this file is missing", where=path, remedy=remedy)
         if path.stat().st_size != entry["bytes"]:
-            raise InputError(f"this file has {path.stat().st_size} bytes, not {entry['bytes']}", where=path)
+            what = f"this file has {path.stat().st_size} bytes, not {entry['bytes']}"
+            raise InputError(what, where=path, remedy=remedy)
         if sha256(path) != entry["sha256"]:
-            raise InputError("this file is damaged: its checksum differs", where=path)
+            raise InputError("this file is damaged: its checksum differs", where=path, remedy=remedy)
 
 
 @contextlib.contextmanager
@@ -217,16 +256,21 @@ def lock(folder: Path | str) -> Iterator[None]:
 
 
 def sweep(folder: Path | str) -> None:
-    """Clears what a crash left anywhere below ``folder``, and puts back what had stepped aside."""
+    """Clears what a crash left anywhere below ``folder``, and puts back what had stepped aside.
+
+    Only folders step aside, and nothing that is cleared is a link: what else has such a name is somebody's own.
+    """
     for root, folders, names in os.walk(folder):
         for name in [*folders, *names]:
             path = Path(root, name)
-            if name.startswith(".") and name.endswith(".old"):
+            if not name.startswith(".") or path.is_symlink():
+                continue
+            if name.endswith(".old") and path.is_dir():
                 place = path.parent / name[1:-4]
                 if place.exists():
                     shutil.rmtree(path)
                 else:
                     os.rename(path, place)
-            elif name.startswith(".") and name.endswith(".new"):
+            elif name.endswith(".new"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         folders[:] = [name for name in folders if Path(root, name).is_dir()]

@@ -22,7 +22,7 @@ from myna.training.settings import TrainingConfig
 if TYPE_CHECKING:
     from myna.model.heads import Model
 
-VERSION = 1
+VERSION = 2
 
 
 class FinetuneConfig(TrainingConfig):

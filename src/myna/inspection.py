@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def model_folder(path: Path | str) -> Path:
 
 def has_task(folder: Path) -> bool:
     """Whether a model's folder holds a fine-tuned model, and no language model."""
+    files.check_folder(folder)
     kind = _model(folder)["head"]
     return kind in ("sequence", "token") or kind.endswith(("SequenceClassification", "TokenClassification"))
 
@@ -73,23 +75,30 @@ def has_task(folder: Path) -> bool:
 def scores_of(run: Path) -> dict[str, Any]:
     """The scores of a run by stage and metric; none where it has not been evaluated."""
     path = run / "scores.json"
-    return dict(files.read_json(path)) if path.is_file() else {}
+    return files.read_object(path) if path.is_file() else {}
 
 
 def next_commands(run: Path, program: str = "myna") -> list[str]:
     """Commands that try the models of a run, ready to be pasted where this one was given."""
     commands = []
-    for task in sorted(run.glob("finetune/*/model")):
+    for task in _models(run, "finetune"):
         name = task.parent.name
         examples = (line.get("text", "") for line in read_lines(run / "evaluate" / name / "predictions.jsonl"))
         commands.append(_command(program, "predict", task, "--text", _example(examples)))
-    for model in sorted(run.glob("pretrain/*/model")):
+    for model in _models(run, "pretrain"):
         if _facts(model).get("kind") == "causal":
             samples = run / "evaluate" / model.parent.name / "samples.json"
             prompts = (sample.get("prompt", "") for sample in (files.read_json(samples) if samples.is_file() else ()))
             prompt = next((prompt for prompt in prompts if prompt), "1")
             commands.append(_command(program, "generate", model, "--prompt", prompt))
     return [*commands, _command(program, "show", run)]
+
+
+def _models(run: Path, kind: str) -> list[Path]:
+    """The models of a run's stages of a kind, in the order of its recipe, which may name some no more."""
+    recipe = run / "recipe.toml"
+    named = tomllib.loads(recipe.read_text(encoding="utf-8")).get(kind, {}) if recipe.is_file() else {}
+    return [model for name in named if (model := run / kind / name / "model").is_dir()]
 
 
 def _example(texts: Iterable[str]) -> str:
@@ -104,9 +113,13 @@ def _example(texts: Iterable[str]) -> str:
 
 
 def _command(program: str, verb: str, path: Path, *rest: str) -> str:
+    return " ".join([program, verb, *map(shlex.quote, (place(path), *rest))])
+
+
+def place(path: Path) -> str:
+    """The path from where the command was given, if it lies below that, else whole."""
     relative = os.path.relpath(path)
-    place = str(path.absolute()) if relative.startswith("..") else relative
-    return " ".join([program, verb, *map(shlex.quote, (place, *rest))])
+    return str(path.absolute()) if relative.startswith("..") else relative
 
 
 # ------------------------------------------------------------------------------------------------ as plain values
@@ -153,7 +166,7 @@ def _stage(folder: Path) -> dict[str, Any]:
     facts |= {key: value for key, value in record.items() if key != "files"}
     for name in ("corpus.json", "store.json"):
         if (folder / name).is_file():
-            kept = files.read_json(folder / name)
+            kept = files.read_object(folder / name)
             facts["splits"] = kept.get("splits")
     metrics = list(read_lines(folder / "metrics.jsonl")) if "seconds" in record else []
     if metrics:
@@ -166,7 +179,7 @@ def _stage(folder: Path) -> dict[str, Any]:
 
 
 def _model(folder: Path) -> dict[str, Any]:
-    config, facts = files.read_json(folder / "config.json"), _facts(folder)
+    config, facts = files.read_object(folder / "config.json"), _facts(folder)
     sizes = {ours: config[name] for ours, names in _SIZES.items() for name in names if name in config}
     known = {key: value for key, value in facts.items() if key not in ("format", "files", "kind")}
     try:
@@ -189,13 +202,13 @@ def _model(folder: Path) -> dict[str, Any]:
 def _record(folder: Path) -> dict[str, Any]:
     for name in ("stage.json", "started.json"):
         if (folder / name).is_file():
-            return dict(files.read_json(folder / name))
+            return files.read_object(folder / name)
     return {}
 
 
 def _facts(folder: Path) -> dict[str, Any]:
     path = folder / "myna.json"
-    return dict(files.read_json(path)) if path.is_file() else {}
+    return files.read_object(path) if path.is_file() else {}
 
 
 # --------------------------------------------------------------------------------------------------------- as text

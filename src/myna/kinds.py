@@ -97,7 +97,8 @@ def _token_stores(recipe: Recipe) -> dict[str, Needs]:
             name, wanted = f"{corpus}-{config.tokenizer}", (f"corpus.{corpus}", f"tokenizer.{config.tokenizer}")
             if name in needs and needs[name].inputs != wanted:
                 what = f"two pairs of a corpus and a tokenizer would both be tokens.{name}"
-                raise InputError(what, remedy="rename a [corpus] or a [tokenizer] table")
+                remedy = "rename a [corpus] or a [tokenizer] table"
+                raise InputError(what, where=f"tokens.{name}", remedy=remedy)
             needs[name] = Needs({}, wanted)
     return needs
 
@@ -165,9 +166,18 @@ def _report_page(recipe: Recipe) -> dict[str, Needs]:
 
 
 def _prepare(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    from myna.corpus.document import Corpus
     from myna.corpus.prepare import prepare
 
-    return prepare(recipe.corpus[name], folder, report)
+    ledger = prepare(recipe.corpus[name], folder, report)
+    tasks = sorted({config.task for config in recipe.finetune.values() if config.corpus == name})
+    if tasks:
+        from myna.tasks import find_task
+        from myna.tasks.examples import read_splits
+
+        for task in map(find_task, tasks):  # Labels that serve no task are told before anything is trained.
+            task.labels_of(read_splits(Corpus.open(folder), task, Ledger()).names)
+    return ledger
 
 
 def _train_tokenizer(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

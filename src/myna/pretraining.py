@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
 
-VERSION = 1
+VERSION = 2
 # Enough for an error of about 0.02 nats; more would only take time from the training.
 VALIDATION_TOKENS = 20_000
 

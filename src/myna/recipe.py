@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from myna import toml
+from myna import files, toml
 from myna.corpus.prepare import CorpusConfig
 from myna.errors import InputError, MynaError
 from myna.evaluation.report import ReportConfig
@@ -30,6 +30,7 @@ from myna.finetuning import FinetuneConfig
 from myna.pretraining import PretrainConfig
 from myna.recipe_errors import Problem, near, problems
 from myna.settings import Section, setting
+from myna.tasks import check_task_module
 from myna.tokens.tokenizer import TokenizerConfig
 from myna.toml import KeyPath
 
@@ -37,6 +38,7 @@ from myna.toml import KeyPath
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=64)]
 # Exactly one of these says how long a training takes; one that is set from the shell takes the others' place.
 _LENGTHS = {"tokens", "steps", "epochs"}
+_ENCODER = 'start from a model of objective = "masked"'
 
 
 class Recipe(Section):
@@ -95,13 +97,17 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         remedy = "write one with: myna init YOUR_TEXTS"
         raise InputError("there is no such recipe", where=path, remedy=remedy) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise InputError(f"this recipe cannot be read: {reason}", where=path) from None
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise InputError("this recipe is not UTF-8", where=path, line=line, remedy="save it as UTF-8") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"this recipe cannot be read ({reason})", where=path) from None
 
 
 def _not_toml(error: tomllib.TOMLDecodeError, path: Path) -> InputError:
     message, _, position = str(error).partition(" (at line ")
+    message = re.sub(r"^Cannot declare \((.*?),?\) twice$", _stands_twice, message)
     line = position.split(",")[0]
     return InputError(
         f"this is not TOML: {message[:1].lower()}{message[1:]}",
@@ -110,9 +116,15 @@ def _not_toml(error: tomllib.TOMLDecodeError, path: Path) -> InputError:
     )
 
 
+def _stands_twice(names: re.Match[str]) -> str:
+    return f"[{'.'.join(names[1].replace(chr(39), '').split(', '))}] stands there twice"
+
+
 def _apply(table: dict[str, Any], change: str) -> KeyPath:
     """Makes one change from the shell, and gives the path of its key."""
     key, equals, value = change.partition("=")
+    if re.search("[\ud800-\udfff]", change):
+        raise InputError("this holds bytes that are no text", where=f"--set {change}", remedy="give it as UTF-8")
     try:
         path = toml.parse_key(key.strip())
     except ValueError:
@@ -167,16 +179,33 @@ def _broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
     for name, finetune in recipe.finetune.items():
         place = ("finetune", name)
         yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
-        if (
-            finetune.start_from not in recipe.pretrain
-            and not (folder / Path(finetune.start_from).expanduser()).is_dir()
-        ):
+        start, start_folder = recipe.pretrain.get(finetune.start_from), folder / Path(finetune.start_from).expanduser()
+        if start is None and not start_folder.is_dir():
             what = f'"{finetune.start_from}" is neither a [pretrain] table nor a folder'
             yield Problem((*place, "start_from"), what, near(finetune.start_from, recipe.pretrain) or None)
+        if start is None:
+            for what, remedy in _start_folder(finetune.start_from, start_folder):
+                yield Problem((*place, "start_from"), what, remedy)
+        elif start.objective == "causal":
+            what = f"[pretrain.{finetune.start_from}] is a decoder, and a task needs an encoder"
+            yield Problem((*place, "start_from"), what, _ENCODER)
+        try:
+            check_task_module(finetune.task)
+        except MynaError as error:
+            yield Problem((*place, "task"), error.what, error.remedy)
         if name in recipe.pretrain:
             yield Problem(
                 place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
             )
+
+
+def _start_folder(start_from: str, folder: Path) -> Iterator[tuple[str, str | None]]:
+    """What is wrong with the model's folder that a task would start from, as far as its files tell at a glance."""
+    if not (folder / "config.json").is_file():
+        remedy = f'did you mean "{start_from}/model"?' if (folder / "model" / "config.json").is_file() else None
+        yield f'"{start_from}" is not a model\'s folder: it has no config.json', remedy
+    elif (folder / "myna.json").is_file() and files.read_object(folder / "myna.json").get("kind") == "causal":
+        yield f'the model in "{start_from}" is a decoder, and a task needs an encoder', _ENCODER
 
 
 def _unknown(names: Sequence[str], known: dict[str, Any], kind: str, place: KeyPath) -> Iterator[Problem]:

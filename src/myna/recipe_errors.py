@@ -91,9 +91,13 @@ class Problem(Exception):
 
 
 def problems(error: ValidationError, root: type[Section]) -> list[Problem]:
-    """What pydantic refused, keys that do not exist first: they are why others are missing."""
+    """What pydantic refused: tables without a name first, then keys that do not exist; others follow from these."""
     found = [_problem(details, root) for details in error.errors(include_url=False)]
-    return sorted(found, key=lambda problem: not problem.what.startswith("there is no key"))
+    nameless = "name it: "
+    return sorted(
+        found,
+        key=lambda p: (not (p.remedy or "").startswith(nameless), not p.what.startswith("there is no key")),
+    )
 
 
 def near(name: str, names: Iterable[str]) -> str:
@@ -113,8 +117,11 @@ def _problem(details: ErrorDetails, root: type[Section]) -> Problem:
     if kind == "extra_forbidden":
         return Problem(path, f'there is no key "{key}" in {table}', _nearest_key(key, section, path))
     if kind == "missing":
-        described = section.model_fields[key].description if section and key in section.model_fields else None
-        return Problem(path, f'the key "{key}" is missing in {table}', f"it says {described}" if described else None)
+        field = section.model_fields.get(key) if section else None
+        if field is not None and get_origin(field.annotation) is dict:
+            return Problem(path, f"there is no [{_dotted((*path, 'NAME'))}]", f"add one: {field.description}")
+        remedy = f"it says {field.description}" if field is not None and field.description else None
+        return Problem(path, f'the key "{key}" is missing in {table}', remedy)
     if kind == "string_pattern_mismatch":
         return Problem(path, f"{_shown(given)} cannot be a name", "use letters, digits, _ and -")
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -132,6 +139,8 @@ def _problem(details: ErrorDetails, root: type[Section]) -> Problem:
     # "Input should be greater than 0" and "List should have at least 1 item after validation, not 0"
     expected = message.partition("should ")[2].partition(" after validation")[0]
     remedy = f"write {int(given)}" if kind == "int_type" and isinstance(given, float) and given.is_integer() else None
+    if kind == "list_type":
+        remedy = "put it between [ and ]"
     return Problem(path, f"{_dotted(path)} should {expected}, it is {_shown(given)}", remedy)
 
 

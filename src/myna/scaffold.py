@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from myna import files
-from myna.corpus.encodings import open_text
+from myna.corpus.encodings import numbered, open_text
 from myna.corpus.readers import read_file
+from myna.corpus.rows import no_json
 from myna.corpus.sources import Format, SourceConfig, SourceFile, source_files
 from myna.errors import InputError
 from myna.tokens.characters import han
@@ -64,7 +65,7 @@ def write_recipe(path: Path | str, to: Path | str) -> dict[str, Any]:
     """
     path, to = Path(path), Path(to)
     if to.exists():
-        raise InputError("this file exists", where=to, remedy="choose another with --to")
+        raise InputError("this exists already", where=to, remedy="choose another with --to")
     if not path.exists():
         raise InputError("there is no such file or folder", where=path)
     found = look(path)
@@ -148,11 +149,11 @@ def _rows(file: SourceFile) -> Iterator[dict[str, Any]]:
         if file.format != "jsonl":
             yield from csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
             return
-        for number, line in enumerate(stream, 1):
+        for number, line in numbered(stream):
             try:
                 row = json.loads(line) if line.strip() else {}
-            except ValueError as error:
-                raise InputError(f"this is no JSON ({error})", where=file.path, line=number) from None
+            except (ValueError, RecursionError) as error:
+                raise no_json(error, file.path, number) from None
             if isinstance(row, dict) and row:
                 yield row
 

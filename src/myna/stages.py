@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from myna import files
-from myna.errors import InputError
+from myna.errors import InputError, MynaError
 from myna.fingerprints import KnownFiles, Record, difference
 from myna.kinds import KINDS, Kind, Needs
 from myna.ledger import Ledger
@@ -111,6 +111,10 @@ def run(
             for number, stage in enumerate(due, 1):
                 observer.begin(stage, number, len(due))
                 observer.end(stage, _do(stage, recipe, folder, fresh, observer))
+        except MynaError as error:
+            if error.where is None:
+                raise error.at(stage.key) from error
+            raise
         finally:
             observer.close()
     return folder
@@ -119,8 +123,9 @@ def run(
 def run_folder(recipe: Recipe, to: Path | str | None = None) -> Path:
     """Where a run of a recipe lies; an :class:`InputError` where something else lies there."""
     folder = Path("runs") / recipe.name if to is None else Path(to)
-    if folder.exists() and not folder.is_dir():
-        raise InputError("this is a file; a run needs a folder", where=folder, remedy="choose another with --to")
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError("this is a file; a run needs a folder", where=place, remedy="choose another with --to")
     # What a crash left is swept away at every start, and that must never be somebody's own files.
     if folder.is_dir() and not (folder / ".lock").exists() and any(folder.iterdir()):
         raise InputError("this folder holds other files, and no run", where=folder, remedy="choose another with --to")

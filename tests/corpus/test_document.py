@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,11 +71,15 @@ def test_a_folder_that_is_no_corpus(tmp_path: Path) -> None:
         Corpus.open(tmp_path)
 
 
-def test_a_missing_or_damaged_shard_is_named(folder: Path) -> None:
+def test_a_missing_or_damaged_shard_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard = folder / "test-00000.parquet"
     data = shard.read_bytes()
     shard.write_bytes(data[:40] + bytes(len(data) - 40))
     with pytest.raises(InputError, match=r"test-00000\.parquet: this file is damaged"):
+        list(Corpus.open(folder).documents("test"))
+    denied = PermissionError(errno.EACCES, "Failed to open local file")
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=r"cannot be read \(permission denied\)"):
+        patch.setattr("pyarrow.parquet.ParquetFile", Mock(side_effect=denied))
         list(Corpus.open(folder).documents("test"))
     shard.unlink()
     with pytest.raises(InputError, match=r"test-00000\.parquet: this file is missing"):

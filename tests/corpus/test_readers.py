@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -82,16 +84,41 @@ def test_a_missing_package_is_named_with_its_remedy() -> None:
     ("path", "message"),
     [
         ("nowhere.txt", "there is no such file or folder"),
-        ("*.txt", "no file matches this pattern"),
+        ("*.md", "no file matches this pattern"),
         ("empty", "there is no file in this folder"),
+        ("pipe", "pipe: this is neither a file nor a folder"),
         ("odd", r"no file here has a known extension \(there are \.xyz\)"),
+        ("dead.txt", r"dead\.txt: this link leads nowhere"),
+        ("links", r"links/a\.txt: this link leads nowhere"),
+        ("links/*.txt", r"links/a\.txt: this link leads nowhere"),
     ],
 )
 def test_sources_that_stand_for_nothing(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "dead.txt").symlink_to("nowhere.txt")
+    write(tmp_path / "links/b.txt", "a")
+    for name in ("a.txt", "a.xyz"):
+        (tmp_path / "links" / name).symlink_to("nowhere.txt")
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     write(tmp_path / "odd/a.xyz", "a")
     with pytest.raises(InputError, match=message):
         source_files(SourceConfig(path=str(tmp_path / path)))
+
+
+def test_a_folder_below_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "texts/a.txt", "a")
+    closed = tmp_path / "texts/closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"closed: this folder cannot be read \(permission denied\)"):
+        source_files(SourceConfig(path=str(tmp_path / "texts")))
 
 
 def test_a_format_told_goes_before_the_extension(tmp_path: Path) -> None:

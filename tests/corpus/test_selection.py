@@ -68,7 +68,9 @@ def test_a_group_put_into_two_splits_is_an_error() -> None:
         candidate("a", group="g", forced="test", place="0:a.txt:1"),
         candidate("b", group="g", forced="train", place="1:b.txt:7"),
     ]
-    with pytest.raises(InputError, match=r"1:b\.txt:7 is put into train, and 0:a\.txt:1 of the same group into test"):
+    with pytest.raises(
+        InputError, match=r"^b\.txt:7: this is put into train, and a\.txt:1 of the same group into test"
+    ):
         all_in(*copies)
 
 

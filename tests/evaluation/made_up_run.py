@@ -108,7 +108,9 @@ def make_run(folder: Path) -> Path:
     """Fills ``folder`` and gives it back."""
     make_corpora(folder)
     files.write_text(
-        folder / "recipe.toml", 'recipe = 1\nname = "chinese-news"\n\n[pretrain.encoder]\ntokens = 3000000\n'
+        folder / "recipe.toml",
+        'recipe = 1\nname = "chinese-news"\n\n[pretrain.encoder]\ntokens = 3000000\n[pretrain.decoder]\n'
+        "[finetune.sentiment]\n[finetune.entities]\n",
     )
     _stage(folder, "tokenizer.zh", 3.1, _ledger(documents=(17_000, 17_000), characters=(3_400_000, 3_400_000)))
     files.write_bytes(folder / "tokenizer/zh/tokenizer.json", b"{}" * 90_000)

@@ -37,6 +37,12 @@ def test_without_a_rest_words_go_by_their_count() -> None:
     assert keywords(Counter(), Counter(a=1)) == []
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_only_word_of_a_small_corpus_leans_to_neither_part() -> None:
+    assert keywords(Counter(a=5), Counter(a=7)) == []
+    assert [each.word for each in keywords(Counter(a=5, b=2), Counter(a=7))] == ["b"]
+
+
 def test_content_words_are_whole_words_without_stop_words_numbers_and_marks() -> None:
     text = "我们的 Python 程序在 1998 年很好！"
     document = Document("1", text, "s", "g", "train", words=segment(text))

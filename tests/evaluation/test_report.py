@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -107,7 +108,7 @@ def test_the_commands_can_be_pasted_where_the_run_was_started(run: Path, monkeyp
     monkeypatch.chdir(run.parent.parent)
     text = Page(page_of(run)).text
     place = run.relative_to(run.parent.parent)
-    assert f"myna generate {place}/pretrain/decoder/model --prompt '今天上午，' --tokens 100" in text
+    assert f"myna generate {place}/pretrain/decoder/model --prompt '今天上午，'" in text
     assert f"myna predict {place}/finetune/sentiment/model --text '房间很干净" in text
     monkeypatch.chdir("/")
     assert f"myna show {str(run)[1:]}" in Page(page_of(run)).text
@@ -147,6 +148,17 @@ def test_a_run_with_little_in_it_has_a_report_too(tmp_path: Path) -> None:
     text = Page(page_of(tmp_path / "run")).text
     assert "Nothing has been evaluated yet." in text
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == {}
+
+
+def test_what_is_left_of_a_stage_that_the_recipe_names_no_more_is_passed_over(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    page_of(run)
+    before = (run / "report.html").read_text(), (run / "scores.json").read_text()
+    for old, new in (("finetune/sentiment", "finetune/old"), ("evaluate/sentiment", "evaluate/old")):
+        shutil.copytree(run / old, run / new)
+    shutil.copytree(run / "tokens/news-zh", run / "tokens/news-old")
+    page_of(run)
+    assert ((run / "report.html").read_text(), (run / "scores.json").read_text()) == before
 
 
 def test_a_damaged_file_of_the_run_is_named(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_what_is_not_supported_is_refused_by_its_name(family: str, name: str, se
         read(family, **settings)
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name.startswith("gpt")])
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name.startswith("gpt") and name != "gpt-base"])
 def test_our_presets_of_gpt_are_saved_as_gpt2(preset: str) -> None:
     assert family_of(model_config(preset, 50), "causal").model_type == "gpt2"
 

@@ -88,6 +88,13 @@ def rewrite(folder: Path, change: Callable[[dict], object]) -> None:
             r"classifier.bias is \(3,\), not \(2,\)",
         ),
         (lambda f: (f / "myna.json").write_text('{"format": 99}'), "format 99 is not known"),
+        (lambda f: (f / "myna.json").write_text("[]"), r"myna.json: this file is damaged \(it holds no JSON object\)"),
+        (lambda f: (f / "myna.json").write_text('{"format": 1}'), "the list of this folder's files is damaged"),
+        (
+            lambda f: (f / "myna.json").write_text('{"format": 1, "files": {"config.json": 3}}'),
+            "the list of this folder's files is damaged",
+        ),
+        (lambda f: (bare(f), (f / "config.json").write_text("[]")), "config.json: .* holds no JSON object"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file(folder: Path, harm: Callable, message: str) -> None:

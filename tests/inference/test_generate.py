@@ -96,7 +96,9 @@ def test_top_k_and_top_p_cut_the_tail() -> None:
     assert draws(logits, top_p=1.0) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": -1.0}, {"temperature": float("inf")}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}]
+)
 def test_settings_that_make_no_sense_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="; give"):
         Sampling(**wrong)

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from myna.errors import InputError
 from myna.inference.loaded import Loaded, load
+from myna.model.heads import build
 from myna.tasks.examples import Example
 
 from ..tasks.material import encoder_folder, tokenizer_folder
@@ -121,7 +122,7 @@ def test_ids_that_the_model_does_not_take_are_named(encoder: Loaded, ids: list[l
 def test_a_language_model_predicts_nothing(encoder: Loaded) -> None:
     with pytest.raises(InputError, match=r"encoder: this is a language model: it has no task"):
         encoder.predict("a")
-    with pytest.raises(InputError, match="does not generate"):
+    with pytest.raises(InputError, match="encoder: this model does not generate text; give a decoder"):
         encoder.generate("a")
 
 
@@ -137,6 +138,12 @@ def test_a_tokenizer_of_another_model_is_an_error(tmp_path: Path) -> None:
     folder, _ = foreign(tmp_path / "model", "BertForMaskedLM", vocab_size=20)
     with pytest.raises(InputError, match=r"model: the tokenizer has \d+ pieces, the model 20"):
         load(folder)
+
+
+def test_a_task_that_is_not_there_is_told_with_the_file_that_names_it(encoder: Loaded) -> None:
+    model = build(encoder.model.config, "sequence", ("a", "b"))
+    with pytest.raises(InputError, match=r"encoder/myna.json: the task 'no_such_bird:Task' is in no module"):
+        Loaded(model, encoder.tokenizer, {"task": "no_such_bird:Task"}, encoder.folder).predict("a")
 
 
 def test_the_files_of_a_folder_are_verified(tmp_path: Path) -> None:

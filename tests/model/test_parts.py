@@ -17,7 +17,7 @@ from myna.model.config import ModelConfig
 from myna.model.flat import Flat, Run, flatten
 from myna.model.heads import Model, build, last_tokens
 
-VOCABULARY, LONGEST = 30, 24
+VOCABULARY, LONGEST = 30, 32
 MIXERS = ["attention", "convolution", "convolution+attention"]
 
 

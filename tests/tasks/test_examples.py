@@ -65,9 +65,9 @@ def test_a_text_that_was_trained_on_is_not_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"train 5": "fair"}, r"data.jsonl: the label 'fair' of train-6 occurs once in training"),
-        ({"test 2": "fair"}, r"data.jsonl: the label 'fair' of test-6 is in the test split, and training never saw it"),
-        ({"validation 2": "fair"}, r"the label 'fair' of validation-6 is in the validation split"),
+        ({"train 5": "fair"}, r"data.jsonl, train-6: the label 'fair' occurs once in training"),
+        ({"test 2": "fair"}, r"data.jsonl, test-6: the label 'fair' is in the test split, and training never saw it"),
+        ({"validation 2": "fair"}, r"validation-6: the label 'fair' is in the validation split"),
     ],
 )
 def test_a_label_that_does_not_serve_is_named(tmp_path: Path, changes: dict[str, str], message: str) -> None:
@@ -76,9 +76,9 @@ def test_a_label_that_does_not_serve_is_named(tmp_path: Path, changes: dict[str,
 
 
 def test_a_corpus_without_labels_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"corpus: no text for training in this corpus has a label .*label_column"):
+    with pytest.raises(InputError, match=r"no text for training in this corpus has a label .*label_column"):
         read(tmp_path, [document("text")])
-    with pytest.raises(InputError, match="corpus: there is no labelled text to validate with"):
+    with pytest.raises(InputError, match="there is no labelled text to validate with"):
         read(tmp_path / "2", labelled({key: label for key, label in GOOD.items() if "train" in key}))
 
 
@@ -89,7 +89,7 @@ def test_a_single_label_is_an_error() -> None:
 
 def test_one_of_several_labels_is_not_guessed() -> None:
     assert Classification.examples(document("x", labels=("good",)))[0].label == "good"
-    with pytest.raises(InputError, match=r"data.jsonl: the document train-0 has 2 labels"):
+    with pytest.raises(InputError, match=r"data.jsonl, train-0: this has 2 labels"):
         Classification.examples(document("x", labels=("good", "cheap")))
 
 
@@ -148,6 +148,37 @@ def test_a_row_that_cannot_be_judged_is_named(tmp_path: Path, lines: list[str], 
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     with pytest.raises(InputError, match=message):
         read_examples(tmp_path / "rows.jsonl", Classification)
+
+
+@pytest.mark.parametrize(
+    "id, place",
+    [
+        ("0:data/a.csv:7", "a.csv:7"),
+        ("1:a.txt:12.3", "a.csv:12"),
+        ("line 7", "a.csv:7"),
+        ("line 7.2", "a.csv:7"),
+        ("text 3 of 9", "a.csv, text 3 of 9"),
+        ("train-7", "a.csv, train-7"),
+    ],
+)
+def test_an_example_knows_its_file_and_its_line(id: str, place: str) -> None:
+    assert Example("text", id, "a.csv").place == place
+    assert Example("text", "text 3 of 9").place == "text 3 of 9"
+
+
+def test_the_examples_of_a_folder_are_named_by_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "tables"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.csv").write_text("text,label\na,x\n")
+    (folder / "inner/b.csv").write_text("text,label\na,x\nb,\n")
+    with pytest.raises(InputError, match=f"^{folder}/inner/b.csv:3: this row has no label"):
+        read_examples(folder, Classification)
+    (folder / "inner/b.csv").write_text("text,label\n")
+    (example,) = read_examples(folder, Classification)
+    assert example.place == f"{folder}/a.csv:2"
+    (folder / "a.csv").write_text("text,label\n")
+    with pytest.raises(InputError, match=f"^{folder}: there is no example here; give a row for each$"):
+        read_examples(folder, Classification)
 
 
 examples = st.lists(st.sampled_from(["good", "bad", "fair"]), min_size=3, max_size=40).map(

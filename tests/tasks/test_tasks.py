@@ -179,7 +179,7 @@ def test_targets_are_the_tags_of_the_units(tokenizer: Tokenizer) -> None:
 def test_a_label_that_the_model_does_not_have_is_an_error(name: str, tokenizer: Tokenizer) -> None:
     task, _ = make(name, tokenizer)
     labelled = {"label": "fair"} if name == "classification" else {"spans": (Span(0, 1, "fair"),)}
-    with pytest.raises(InputError, match=r"a.csv: the label 'fair' of row 7 is none of the model's; its labels are"):
+    with pytest.raises(InputError, match=r"a.csv, row 7: the label 'fair' is none of the model's; its labels are"):
         task.items([Example("老王", "row 7", "a.csv", **labelled)])  # type: ignore[arg-type]
 
 

@@ -91,6 +91,27 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     run(tmp_path, identity={"model": "a"})
     with pytest.raises(InputError, match="checkpoint of another model or of other data; remove that folder"):
         run(tmp_path, identity={"model": "b"})
+    for state in (tmp_path / "checkpoints").glob("*/state.json"):
+        files.write_json(state, {name: value for name, value in files.read_json(state).items() if name != "identity"})
+    with pytest.raises(InputError, match="checkpoint of another model"):
+        run(tmp_path, identity={"model": "a"})
+
+
+def test_a_log_that_is_lost_begins_anew(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    run(tmp_path)
+    assert metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"abc")])
+def test_best_weights_that_are_lost_or_damaged_are_named(tmp_path: Path, harm) -> None:
+    options = {"validate": scores, "validations": 2, "keep_best": True}
+    run(tmp_path, **options)
+    (best,) = (tmp_path / "checkpoints").glob("best-*")
+    harm(best)
+    with pytest.raises(InputError, match=f"{best.name}: the weights of the best score are damaged .*; remove "):
+        run(tmp_path, **options)
 
 
 def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Corpus:
         folder = Path(folder)
         if not (folder / "corpus.json").is_file():
             raise InputError("this is no corpus: it has no corpus.json", where=folder)
-        facts = files.read_json(folder / "corpus.json")
+        facts = files.read_object(folder / "corpus.json")
         if facts.get("format") != FORMAT:
             remedy = "prepare the corpus again"
             raise InputError(
@@ -159,6 +159,8 @@ class Corpus:
                     names = [n for n in parquet.schema_arrow.names if wanted is None or n.split(".")[0] in wanted]
                     for batch in parquet.iter_batches(batch_size=1024, columns=names):
                         yield from read_batch(batch, split)
+            except PermissionError as error:
+                raise InputError("this file cannot be read (permission denied)", where=path) from error
             except (pa.ArrowException, OSError) as error:
                 raise InputError(
                     f"this file is damaged ({error})", where=path, remedy="prepare the corpus again"

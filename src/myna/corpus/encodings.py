@@ -45,6 +45,7 @@ _FREQUENT = {
     "cp949": frozenset(_HANGUL),
 }
 _ENOUGH_SHARE, _ENOUGH = 0.12, 3
+ENCODINGS = 'write its name, such as "utf-8" or "gb18030"'
 _TELL = 'say which it is with encoding = "…"'
 
 
@@ -59,9 +60,21 @@ def open_text(path: Path, encoding: str = "auto") -> Iterator[TextIO]:
         with _open_bytes(path) as raw, io.TextIOWrapper(raw, encoding=found, newline="") as text:
             yield text
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        if str(error).startswith("Not a gzipped file"):
+            raise InputError("this is no gzip file", where=path, remedy='take the ".gz" off its name') from error
         raise InputError(f"this gzip file is damaged ({error})", where=path, remedy="fetch it again") from error
     except OSError as error:
-        raise InputError(f"this file cannot be read ({error.strerror or error})", where=path) from error
+        raise InputError(f"this file cannot be read ({(error.strerror or str(error)).lower()})", where=path) from error
+
+
+def is_encoding(name: str) -> bool:
+    """Whether there is an encoding of texts of this name."""
+    try:
+        codecs.lookup(name)
+        "".encode(name)
+    except (LookupError, ValueError):  # a name with a zero byte is no name
+        return False
+    return True
 
 
 def numbered(stream: TextIO) -> Iterator[tuple[int, str]]:
@@ -82,13 +95,8 @@ def _sure_encoding(path: Path, encoding: str) -> str:
     if not sample:
         raise InputError("this file is empty", where=path, remedy="take it out, or put text into it")
     if encoding != "auto":
-        try:
-            codecs.lookup(encoding)
-            "".encode(encoding)
-        except LookupError:
-            raise InputError(
-                f'there is no encoding "{encoding}"', where=path, remedy='as "utf-8" or "gb18030"'
-            ) from None
+        if not is_encoding(encoding):
+            raise InputError(f'there is no encoding "{encoding}"', where=path, remedy=ENCODINGS)
         return _check(path, "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
     for mark, name in _MARKS:
         if sample.startswith(mark):
@@ -113,7 +121,7 @@ def _check(path: Path, encoding: str) -> str:
             except UnicodeDecodeError as error:
                 good = error.object[: error.start].decode(encoding, "ignore")
                 raise InputError(
-                    f"byte {error.object[error.start]:#04x} is not {encoding}",
+                    f"byte {error.object[error.start]:#04x} is not {encoding.removesuffix('-sig')}",
                     where=path,
                     line=line + good.count("\n"),
                     remedy=_TELL,
@@ -145,7 +153,8 @@ def _detect(path: Path, not_utf8: InputError) -> str:
         f"this is not UTF-8, and its encoding is not certain (perhaps {best.encoding})",
         where=path,
         line=not_utf8.line,
-        remedy=f'say which it is: encoding = "{best.encoding}", "gb18030" for most Chinese text, or another',
+        remedy=f'say which it is: encoding = "{best.encoding}", "gb18030" for most Chinese text, '
+        '"cp1252" for most Western European, or another',
     )
 
 

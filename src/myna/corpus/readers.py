@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
@@ -23,13 +24,18 @@ from myna.corpus.words import join
 from myna.errors import InputError
 from myna.ledger import Ledger
 
-__all__ = ["RawDocument", "SourceConfig", "SourceFile", "read", "read_file", "source_files"]
+__all__ = ["RawDocument", "SourceConfig", "SourceFile", "file_of", "read", "read_file", "source_files"]
 
 
 def read(source: SourceConfig, ledger: Ledger | None = None, repeats: Repeats | None = None) -> Iterator[RawDocument]:
     """The documents of all files of a source; see :func:`read_file`."""
     for file in source_files(source, ledger):
         yield from read_file(file, source, ledger, repeats)
+
+
+def file_of(path: Path, document: RawDocument) -> Path:
+    """The file of a document that was read from ``path``, a file or a folder."""
+    return path.parent / document.source if path.is_dir() else path
 
 
 def read_file(
@@ -58,11 +64,15 @@ def read_file(
         ledger.note("empty files passed over", 1)
         return
     with open_text(file.path, source.encoding) as stream:
+        empty = file.format in ("jsonl", "csv", "tsv", "paragraphs")
         for document in readers[file.format](stream):
+            empty = False
             if source.split is not None or source.label is not None:
                 document = replace(document, split=source.split, label=source.label or document.label)
             ledger.came_in(documents=1, characters=len(document.text), labels=document.label_count)
             yield document
+    if empty and file.alone:
+        raise InputError("there is no text in this file", where=file.path, remedy="take it out, or put text into it")
 
 
 def _whole(stream: TextIO, file: SourceFile) -> Iterator[RawDocument]:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Never, TextIO
 
 from myna.corpus.document import RawDocument, Span, Words
@@ -68,14 +69,20 @@ def read_jsonl(stream: TextIO, file: SourceFile, source: SourceConfig) -> Iterat
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-            raise InputError(
-                f"this is no JSON: {what}", where=file.path, line=number, remedy="mend the line: one object a line"
-            ) from None
+            raise no_json(error, file.path, number) from None
         row = _Row(values if isinstance(values, dict) else {}, file, number)
         if not isinstance(values, dict):
             row.wrong(f"this is {_shown(values)}, not an object", 'write each line as {"text": …}')
         yield _document(row, source)
+
+
+def no_json(error: ValueError | RecursionError, path: Path, line: int) -> InputError:
+    """What to say of a line that is no JSON."""
+    what = "it is nested too deeply" if isinstance(error, RecursionError) else "it holds too long a number"
+    if isinstance(error, json.JSONDecodeError):
+        what = f"{error.msg} at column {error.colno}"
+    remedy = "mend the line: one object a line"
+    return InputError(f"this is no JSON: {what}", where=path, line=line, remedy=remedy)
 
 
 def read_csv(stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: str) -> Iterator[RawDocument]:
@@ -95,7 +102,7 @@ def read_csv(stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: 
             row = _Row(dict(zip(header, fields, strict=False)), file, line)
             if len(fields) != len(header):
                 row.wrong(
-                    f"this row has {len(fields)} fields, the header has {len(header)}",
+                    f"the header has {len(header)} fields, this row {len(fields)}",
                     'put fields that hold the separator or line ends between "quotes"',
                 )
             yield _document(row, source)
@@ -129,7 +136,7 @@ def _document(row: _Row, source: SourceConfig) -> RawDocument:
     else:
         text = row.find(source.text_column, True, "set text_column to one of them")
         if not isinstance(text, str):
-            row.wrong(f'"{source.text_column}" is {_shown(text)}, not a text')
+            row.wrong(f'"{source.text_column}" is {_shown(text)}, not a text', "give every row one, or take it out")
         spans, words = _spans(row, text), None
     return RawDocument(text, row.file.name, row.line, group, None, label, labels, words, spans)
 
@@ -142,14 +149,14 @@ def _labels(row: _Row, source: SourceConfig) -> tuple[str, ...] | None:
     if isinstance(value, str):
         value = [part.strip() for part in value.split("|") if part.strip()]
     if not isinstance(value, list) or not all(map(_is_name, value)):
-        row.wrong(f'"{column}" is {_shown(value)}, not a list of names')
+        row.wrong(f'"{column}" is {_shown(value)}, not a list of names', 'write it as ["a", "b"], in CSV as a|b')
     return tuple(dict.fromkeys(value))
 
 
 def _strings(row: _Row, column: str) -> list[str]:
     value = row.values[column]
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        row.wrong(f'"{column}" is not a list of strings with something in each')
+        row.wrong(f'"{column}" is not a list of strings with something in each', 'write it as ["a", "b"]')
     return value
 
 
@@ -167,7 +174,9 @@ def _spans(row: _Row, text: str) -> tuple[Span, ...] | None:
             ) and _is_name(label):
                 spans.append(Span(start, end, label))
             case _:
-                row.wrong(f"{_shown(item)} is no span of this text", "start < end, both within the text's characters")
+                row.wrong(
+                    f"{_shown(item)} is no span of this text", "give start < end, both within the text's characters"
+                )
     spans.sort()
     if any(a.end > b.start for a, b in pairwise(spans)):
         row.wrong("two spans overlap", "keep one of them")

@@ -118,10 +118,16 @@ def _forced_groups(candidates: Sequence[Candidate]) -> dict[bytes, Split]:
         split, place = splits.setdefault(candidate.group, (candidate.forced, candidate.place))
         if split != candidate.forced:
             raise InputError(
-                f"{candidate.place} is put into {candidate.forced}, and {place} of the same group into {split}",
+                f"this is put into {candidate.forced}, and {_in_file(place)} of the same group into {split}",
+                where=_in_file(candidate.place),
                 remedy="leave one of the two out, or take the group's column away",
             )
     return {group: split for group, (split, _) in splits.items()}
+
+
+def _in_file(place: str) -> str:
+    """``FILE:LINE`` of a candidate's place, which begins with the number of its source."""
+    return place.partition(":")[2]
 
 
 def _fill_empty(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import importlib.util
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from myna.corpus.document import Split
+from myna.corpus.encodings import ENCODINGS, is_encoding
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import Section, setting
@@ -57,6 +59,13 @@ class SourceConfig(Section):
             raise ValueError("a path is needed: a file, a folder or a pattern")
         return path
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        if encoding != "auto" and not is_encoding(encoding):
+            raise ValueError(f'there is no encoding "{encoding}"; {ENCODINGS}')
+        return encoding
+
     @model_validator(mode="after")
     def _one_label(self) -> SourceConfig:
         if self.label is not None and (self.label_column or self.labels_column):
@@ -89,12 +98,13 @@ def source_files(source: SourceConfig, ledger: Ledger | None = None) -> list[Sou
         base = _fixed_part(place)
         paths = _visible(base, (Path(name) for name in glob.iglob(str(place), recursive=True)))
     elif place.is_dir():
-        base, paths = place, _visible(place, place.rglob("*"))
+        base, paths = place, _visible(place, _below(place))
     else:
-        base, paths = place.parent, [place] if place.is_file() else []
+        base, paths = place.parent, [place] if place.is_file() or _is_dead(place) else []
     if not paths:
         what = "no file matches this pattern" if is_pattern else "there is no such file or folder"
-        what = "there is no file in this folder" if place.is_dir() else what
+        if place.exists():
+            what = "there is no file in this folder" if place.is_dir() else "this is neither a file nor a folder"
         raise InputError(what, where=place, remedy="check the source's path")
 
     chosen = [(path, _format(source, path) or (None if place.is_dir() else "text")) for path in paths]
@@ -114,6 +124,9 @@ def source_files(source: SourceConfig, ledger: Ledger | None = None) -> list[Sou
             where=place,
             remedy='say what they are with format = "text", "lines" or another',
         )
+    for file in files:
+        if _is_dead(file.path):
+            raise InputError("this link leads nowhere", where=file.path, remedy="mend it, or take it out")
     if ledger is not None and len(files) < len(paths):
         ledger.note("files of other kinds passed over", len(paths) - len(files))
     return files
@@ -144,11 +157,26 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*takewhile(lambda part: not glob.has_magic(part), pattern.parts))
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is in a folder, at any depth. One that cannot be read is an error, for its texts would be lost."""
+
+    def refuse(error: OSError) -> None:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"this folder cannot be read ({reason})", where=error.filename) from error
+
+    for root, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(root, name) for name in names)
+
+
 def _visible(root: Path, paths: Iterable[Path]) -> list[Path]:
     def hidden(path: Path) -> bool:
         return any(part.startswith(".") for part in path.relative_to(root).parts)
 
-    return sorted(path for path in paths if path.is_file() and not hidden(path))
+    return sorted(path for path in paths if (path.is_file() or _is_dead(path)) and not hidden(path))
+
+
+def _is_dead(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def _format(source: SourceConfig, path: Path) -> Format | None:

@@ -63,7 +63,7 @@ def line_chart(
     if percent:  # a share has ends that an axis does not pass
         low, high = max(0.0, low), min(1.0, high)
         down = [y for y in down if low - 1e-9 <= y <= high + 1e-9]
-    right = max(xs) or 1.0
+    right = max(xs) if max(xs) > 1e-9 else 1.0  # tokens, steps or seconds
     _, _, along = _axis(0.0, right, 3)
 
     def place(x: float, y: float) -> str:
@@ -115,7 +115,7 @@ def _thinned(points: Points) -> Points:
 
 def _axis(low: float, high: float, count: int) -> tuple[float, float, list[float]]:
     """Round bounds around ``low`` … ``high``, and about ``count`` round steps between them."""
-    if high <= low:
+    if not (high - low) / count > 0:  # one value, or two nearer than numbers can be divided
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / count
     power = 10 ** math.floor(math.log10(rough))

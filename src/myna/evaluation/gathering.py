@@ -68,17 +68,18 @@ class ModelFacts:
         return self.stage.folder / "model"
 
 
-def find_stages(run: Path, order: Mapping[str, Iterable[str]]) -> list[StageFacts]:
-    """The stages of a run that are done, by kind; those of a kind in the recipe's ``order``, then by name."""
+def find_stages(run: Path, names: Mapping[str, Iterable[str]]) -> list[StageFacts]:
+    """The stages of a run that are done, by kind, those of a kind as ``names`` has them.
+
+    What is left of a stage that the recipe names no more is passed over.
+    """
     found = []
     for kind in KINDS:
-        names = [path.parent.name for path in sorted((run / kind).glob("*/stage.json"))]
-        first = [name for name in order.get(kind, ()) if name in names]
-        if kind == "evaluate":
-            first = [name for k in ("pretrain", "finetune") for name in order.get(k, ()) if name in names]
-        for name in [*first, *(name for name in names if name not in first)]:
+        for name in names.get(kind, ()):
             folder = run / kind / name
-            record = files.read_json(folder / "stage.json")
+            if not (folder / "stage.json").is_file():
+                continue
+            record = files.read_object(folder / "stage.json")
             found.append(StageFacts(kind, name, folder, record, folder_bytes(folder)))
     return found
 

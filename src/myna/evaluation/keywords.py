@@ -67,7 +67,10 @@ def keywords(part: Mapping[str, int], rest: Mapping[str, int], most: int = 15) -
         size, other = sum(part.values()), sum(rest.values())
         prior = PRIOR_WORDS * (here + there) / (size + other)
         first, second = here + prior, there + prior
-        odds = np.log(first / (size + PRIOR_WORDS - first)) - np.log(second / (other + PRIOR_WORDS - second))
+        sizes = size + PRIOR_WORDS, other + PRIOR_WORDS
+        # A word that is all of both has no others beside it, and leans to neither.
+        others = [np.maximum(n - own, 1e-9 * n) for n, own in zip(sizes, (first, second), strict=True)]
+        odds = np.log(first / others[0]) - np.log(second / others[1])
         scores = odds / np.sqrt(1 / first + 1 / second)
     order = np.argsort(-scores, kind="stable")[:most]
     return [Keyword(words[n], int(here[n]), int(there[n]), float(scores[n])) for n in order if scores[n] > 0]

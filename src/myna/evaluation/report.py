@@ -7,7 +7,6 @@ runs no script, and is the same for the same folder.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,8 +100,10 @@ def write_report(
     from myna.evaluation.gathering import find_models, find_stages
 
     run_folder = Path(run_folder)
-    order = {kind: tuple(getattr(recipe, kind, None) or ()) for kind in ("corpus", "tokenizer", "pretrain", "finetune")}
-    stages = find_stages(run_folder, order)
+    named = {kind: tuple(getattr(recipe, kind, None) or ()) for kind in ("corpus", "tokenizer", "pretrain", "finetune")}
+    stores = [f"{corpus}-{tokenizer}" for corpus in named["corpus"] for tokenizer in named["tokenizer"]]
+    judged = (*named["pretrain"], *named["finetune"])
+    stages = find_stages(run_folder, {**named, "tokens": stores, "evaluate": judged})
     models = find_models(run_folder, stages)
     report("reading the run", 0.2)
     page = render(recipe.name, getattr(recipe, "report", None) or ReportConfig(), run_folder, stages, models)
@@ -120,6 +121,7 @@ def render(
 
     from myna.evaluation.baselines import HAN
     from myna.evaluation.phrases import duration, named, phrases, size
+    from myna.inspection import next_commands, place
 
     say = phrases(config.language)
     environment = Environment(
@@ -147,10 +149,10 @@ def render(
         seconds=sum(stage.seconds for stage in stages),
         bytes=sum(stage.bytes for stage in stages),
         machine=_machine(models, say),
-        commands=_commands(models, run),
+        commands=next_commands(run),
         recipe=recipe_file.read_text("utf-8") if recipe_file.is_file() else "",
-        recipe_path=_shown(recipe_file),
-        recipe_command=shlex.quote(_shown(recipe_file)),
+        recipe_path=place(recipe_file),
+        recipe_command=shlex.quote(place(recipe_file)),
         version=_version(),
     )
 
@@ -291,30 +293,6 @@ def _machine(models: Sequence[ModelFacts], say: Phrase) -> list[tuple[str, str]]
                 written = size(value)
             shown[named(say, "machine", name)] = written
     return list(shown.items())
-
-
-def _commands(models: Sequence[ModelFacts], run: Path) -> list[str]:
-    """Commands that can be pasted where the run was started."""
-    from myna.evaluation.gathering import read_lines
-
-    commands = []
-    for model in models:
-        place = shlex.quote(_shown(model.folder))
-        kind = model.details.get("kind")
-        if kind == "causal":
-            prompt = next((sample["prompt"] for sample in model.samples if sample.get("prompt")), "")
-            commands.append(f"myna generate {place} --prompt {shlex.quote(prompt)} --tokens 100")
-        elif kind in ("classification", "tagging"):
-            lines = read_lines(model.predictions) if model.predictions else ()
-            text = next((line["text"] for line in lines if 8 <= len(line["text"]) <= 60), "")
-            commands.append(f"myna predict {place} --text {shlex.quote(' '.join(text.split()))}")
-    return [*commands, f"myna show {shlex.quote(_shown(run))}"]
-
-
-def _shown(path: Path) -> str:
-    """The path from where the command was given, if it lies below that, else whole."""
-    relative = os.path.relpath(path)
-    return str(path.absolute()) if relative.startswith("..") else relative
 
 
 def _share(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from myna.errors import InputError
 from myna.huggingface.layout import GELU, Family, Field, Head, Row, Settings, rows_of
 from myna.model.config import ModelConfig
 
@@ -60,6 +61,8 @@ def attention_rows(layer: str, mixer: str = "trunk.blocks.*.mixer") -> list[Row]
 
 def read_head(settings: Settings) -> dict[str, Any]:
     """The head of a masked language model is activated as the layers are; classifiers have a dropout of their own."""
+    if settings.take("type_vocab_size", 2) == 0:
+        raise InputError("config.json: type_vocab_size = 0 is not supported, only 1 and more")
     dropout = settings.take("classifier_dropout", settings.take("hidden_dropout_prob", 0.1))
     names = GELU | {"relu": "relu", "silu": "silu", "swish": "silu"}
     return {"head": {"activation": names[settings.take("hidden_act", "gelu")], "dropout": dropout}}

@@ -52,11 +52,19 @@ def family_of(config: ModelConfig, kind: str) -> Family:
     for model_type in FAMILIES:
         family = find_family(model_type)
         try:
-            if kind in family.heads and family.config(family.settings(config, kind), kind) == config:
+            if kind in family.heads and _said(family.config(family.settings(config, kind), kind)) == _said(config):
                 return family
         except InputError:
             pass
     return find_family("myna")
+
+
+def _said(config: ModelConfig) -> dict[str, Any]:
+    """All that a description says, what is left to follow from the rest spelt out."""
+    dropout = config.dropout if config.embedding_dropout is None else config.embedding_dropout
+    normed = config.norm_place == "post" if config.embedding_norm is None else config.embedding_norm
+    spelt = {"key_value_heads": config.kv_heads, "head_size": config.head_channels}
+    return config.model_dump() | spelt | {"embedding_dropout": dropout, "embedding_norm": normed}
 
 
 def settings_of(model: Model) -> dict[str, Any]:

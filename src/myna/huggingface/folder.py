@@ -48,17 +48,16 @@ def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
     A missing, truncated or changed file, or a tensor that is not a number, is an :class:`InputError` that names it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError("there is no such folder", where=folder)
+    files.check_folder(folder)
     facts: dict[str, Any] = {}
     if (folder / "myna.json").exists():
-        facts = files.read_json(folder / "myna.json")
+        facts = files.read_object(folder / "myna.json")
         if facts.get("format") != FORMAT:
             raise InputError(f"format {facts.get('format')} is not known to this version", where=folder / "myna.json")
-        files.verify(folder, facts["files"])
+        files.verify(folder, facts.get("files"))
     if not (folder / "config.json").exists():
         raise InputError("this is not a model's folder: it has no config.json", where=folder)
-    settings = files.read_json(folder / "config.json")
+    settings = files.read_object(folder / "config.json")
     weights = Weights(folder)
     try:
         return model_of(settings, weights), facts
@@ -75,14 +74,13 @@ def _json(value: Any) -> bytes:
 def _tokenizer_settings(tokenizer_folder: Path) -> dict[str, Any]:
     """The content of ``tokenizer_config.json``, which older folders do not have."""
     path = tokenizer_folder / "tokenizer_config.json"
-    settings: dict[str, Any] = files.read_json(path) if path.exists() else {}
-    return settings
+    return files.read_object(path) if path.exists() else {}
 
 
 def _special_ids(tokenizer_folder: Path) -> dict[str, int]:
     """The ids of special tokens, by the names that ``config.json`` has for them."""
     settings = _tokenizer_settings(tokenizer_folder)
-    added = files.read_json(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
+    added = files.read_object(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
     ids = {token["content"]: token["id"] for token in added}
     names = {"pad_token": "pad_token_id", "bos_token": "bos_token_id", "eos_token": "eos_token_id"}
     return {name: ids[settings[token]] for token, name in names.items() if settings.get(token) in ids}

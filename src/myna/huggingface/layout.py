@@ -124,8 +124,8 @@ class Family:
 
     ``parts`` are those of all its models; ``must`` are settings with the one value that is supported. ``read`` and
     ``write`` are for what is no field: they give parts and settings. Tensors whose names match ``ignored`` say
-    nothing new (copies, buffers); those begin as ``unused`` are of heads left behind. ``harmless`` settings change nothing of what
-    is computed.
+    nothing new (copies, buffers); those that begin as ``unused`` are of heads left behind. ``harmless``
+    settings change nothing of what is computed.
     """
 
     model_type: str
@@ -169,6 +169,8 @@ class Family:
         content: dict[str, Any] = {"architectures": [self.heads[kind].architecture], "model_type": self.model_type}
         for ours, theirs, _, values in self.fields:
             value = getattr(config.head, ours[5:]) if ours.startswith("head.") else getattr(config, ours)
+            if value is None and ours == "embedding_dropout":
+                value = config.dropout
             if values is not None:
                 value = next((theirs for theirs, mine in values.items() if mine == value), REQUIRED)
                 if value is REQUIRED:

@@ -6,6 +6,7 @@ the tokens it would get alone. What is sampled is a function of (seed, number of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,10 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise InputError(f"temperature is {self.temperature}", remedy="give 0 (the most likely token) or more")
+        if not 0 <= self.temperature < math.inf:
+            raise InputError(
+                f"temperature is {self.temperature}", remedy="give 0 (the most likely token) or a higher number"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}", remedy="give 1 or more")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -131,7 +134,8 @@ def _choose(logits: Tensor, rows: Sequence[int], lengths: Sequence[int], samplin
     drawn: list[int] = []
     for row, length, line in zip(rows, lengths, logits.double().numpy(), strict=True):
         order: NDArray[np.intp] = np.argsort(-line, kind="stable")[: sampling.top_k]
-        weights = np.exp((line[order] - line[order[0]]) / sampling.temperature)
+        with np.errstate(over="ignore"):  # the coldest leave the most likely alone
+            weights = np.exp((line[order] - line[order[0]]) / sampling.temperature)
         share = np.cumsum(weights) / weights.sum()
         if sampling.top_p is not None:
             kept = int(np.searchsorted(share, sampling.top_p)) + 1

@@ -54,7 +54,10 @@ class Loaded:
         if self.model.kind not in _TASK_OF_HEAD:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
-        task = find_task(self.facts.get("task", _TASK_OF_HEAD[self.model.kind]))
+        try:
+            task = find_task(self.facts.get("task", _TASK_OF_HEAD[self.model.kind]))
+        except InputError as error:
+            raise error.at(self.folder / "myna.json") from None
         return task(self.tokenizer, self.labels, self.model.config.maximum_length)
 
     def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
@@ -75,6 +78,9 @@ class Loaded:
         seed: int = 0,
     ) -> Generated:
         """What the model writes after ``prompt``, see :func:`~myna.inference.generate.generate`."""
+        if self.model.kind != "causal":
+            remedy = 'give a decoder (objective = "causal")'
+            raise InputError("this model does not generate text", where=self.folder, remedy=remedy)
         sampling = Sampling(temperature, top_k, top_p, seed)
         return generate(self.model, self.tokenizer, [prompt], tokens, sampling)[0]
 

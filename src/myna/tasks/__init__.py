@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 from myna.errors import InputError
@@ -16,6 +17,7 @@ TASKS = {
     "classification": "myna.tasks.classification:Classification",
     "tagging": "myna.tasks.tagging:Tagging",
 }
+_PATH = "put its folder on PYTHONPATH, or install it"
 
 
 def check_task_name(name: str) -> None:
@@ -27,6 +29,17 @@ def check_task_name(name: str) -> None:
     raise InputError(f"there is no task {name!r}", remedy=remedy)
 
 
+def check_task_module(name: str) -> None:
+    """Raises an :class:`InputError` for a task of a user's own whose module is not there. Nothing of it is imported."""
+    module = TASKS.get(name, name).partition(":")[0].partition(".")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise InputError(f"the task {name!r} is in no module that Python finds", remedy=_PATH)
+
+
 def find_task(name: str) -> type[Task]:
     """The class of a task by its name in ``TASKS``, or of a user's own as ``my_module:MyTask``."""
     check_task_name(name)
@@ -36,8 +49,7 @@ def find_task(name: str) -> type[Task]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        remedy = "put its folder on PYTHONPATH, or install it"
-        raise InputError(f"the task {name!r} is in no module that Python finds", remedy=remedy) from None
+        raise InputError(f"the task {name!r} is in no module that Python finds", remedy=_PATH) from None
     except AttributeError:
         raise InputError(f"the module {module_name!r} has no task {class_name!r}") from None
     return task

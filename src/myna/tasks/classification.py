@@ -70,8 +70,9 @@ class Classification:
         label = document.label
         if label is None and document.labels:
             if len(document.labels) > 1:
-                what = f"the document {document.id} has {len(document.labels)} labels, and classification takes one"
-                raise InputError(what, where=document.source, remedy="keep the label that is wanted")
+                what = f"this has {len(document.labels)} labels, and classification takes one"
+                where = Example(document.text, document.id, document.source).place
+                raise InputError(what, where=where, remedy="keep the label that is wanted")
             label = document.labels[0]
         if label is None:
             return []
@@ -93,7 +94,7 @@ class Classification:
         ledger = Ledger() if ledger is None else ledger
         for number, (example, encoding) in enumerate(zip(examples, self._encoded(examples), strict=True)):
             target = np.array([self._number(example)], np.int64)
-            read = fit(len(encoding.ids), self.room, too_long, example.id, ledger)
+            read = fit(len(encoding.ids), self.room, too_long, example.place, ledger)
             for window in read:
                 ids = framed(self.tokenizer, encoding.ids[window.start : window.end])
                 items.append(Item(number, ids, target, windows=len(read)))
@@ -111,8 +112,8 @@ class Classification:
         if example.label is None:
             return UNKNOWN
         if example.label not in self._numbers:
-            what = f"the label {example.label!r} of {example.id} is none of the model's"
-            raise InputError(what, where=example.source, remedy=f"its labels are {', '.join(self.labels)}")
+            what = f"the label {example.label!r} is none of the model's"
+            raise InputError(what, where=example.place, remedy=f"its labels are {', '.join(self.labels)}")
         return self._numbers[example.label]
 
     def batch(self, items: Sequence[Item], numbers: NDArray[np.int64], key: int | None) -> Batch:

@@ -7,6 +7,7 @@ split is left out, and so is a repeat within a split. Texts are compared by :fun
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from myna import randomness
 from myna.corpus.dedup import fingerprint
 from myna.corpus.document import SPLITS, Corpus, Document, Span, Split
-from myna.corpus.readers import SourceConfig, read
+from myna.corpus.readers import SourceConfig, file_of, read
 from myna.errors import InputError
 from myna.ledger import Ledger
 
@@ -48,6 +49,12 @@ class Example:
             return (self.label,)
         return tuple(span.label for span in self.spans or ())
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for errors: its file and line, where the id tells the line."""
+        line = re.search(r"(?:^line |:)(\d+)(?:\.\d+)?$", self.id)
+        return f"{self.source}:{line[1]}" if line else ", ".join(filter(None, (self.source, self.id)))
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -67,7 +74,7 @@ def read_splits(corpus: Corpus, task: type[Task], ledger: Ledger) -> Splits:
     """
     seen: set[bytes] = set()
     splits = {split: _read(corpus, split, task, seen, ledger) for split in SPLITS}
-    _check(splits, corpus.folder)
+    _check(splits)
     names = tuple(sorted({name for example in splits["train"] for name in example.names}))
     return Splits(splits["train"], splits["validation"], splits["test"], names)
 
@@ -100,17 +107,20 @@ def read_examples(path: Path | str, task: type[Task]) -> list[Example]:
     """
     found: list[Example] = []
     for row in read(SourceConfig(path=str(path))):
+        file = file_of(Path(path), row)
         if not row.text.strip():
-            raise InputError("the text of this row is empty", where=path, line=row.line, remedy="take it out")
+            raise InputError("the text of this row is empty", where=file, line=row.line, remedy="take it out")
         name = f"line {row.line}"
         document = Document(
-            name, row.text, str(path), row.group or name, "test", row.label, row.labels, spans=row.spans
+            name, row.text, str(file), row.group or name, "test", row.label, row.labels, spans=row.spans
         )
         examples = task.examples(document)
         if not examples:
             remedy = "give a label (or tags) in every row"
-            raise InputError("this row has no label for the model's task", where=path, line=row.line, remedy=remedy)
+            raise InputError("this row has no label for the model's task", where=file, line=row.line, remedy=remedy)
         found += examples
+    if not found:
+        raise InputError("there is no example here", where=path, remedy="give a row for each")
     return found
 
 
@@ -120,23 +130,23 @@ def counts(examples: Iterable[Example]) -> dict[str, int]:
     return {"examples": len(each), "labels": sum(each)}
 
 
-def _check(splits: Mapping[Split, tuple[Example, ...]], folder: Path) -> None:
+def _check(splits: Mapping[Split, tuple[Example, ...]]) -> None:
     trained = Counter(name for example in splits["train"] for name in example.names)
     if not trained:
         remedy = "name the column that holds it (label_column), or use a format with tags, in the corpus's sources"
-        raise InputError("no text for training in this corpus has a label of this task", where=folder, remedy=remedy)
+        raise InputError("no text for training in this corpus has a label of this task", remedy=remedy)
     if not splits["validation"]:
         remedy = "raise validation in the corpus's table, or add examples"
-        raise InputError("there is no labelled text to validate with", where=folder, remedy=remedy)
+        raise InputError("there is no labelled text to validate with", remedy=remedy)
     for split, examples in splits.items():
         for example in examples:
             for name in example.names:
                 if trained[name] > 1:
                     continue
-                what = f"the label {name!r} of {example.id} occurs once in training"
+                what = f"the label {name!r} occurs once in training"
                 if name not in trained:
-                    what = f"the label {name!r} of {example.id} is in the {split} split, and training never saw it"
-                raise InputError(what, where=example.source or folder, remedy="add examples of it, or take it out")
+                    what = f"the label {name!r} is in the {split} split, and training never saw it"
+                raise InputError(what, where=example.place, remedy="add examples of it, or take it out")
 
 
 def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:

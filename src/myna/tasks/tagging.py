@@ -100,7 +100,7 @@ class Tagging:
             some = enumerate(examples[start : start + _AT_ONCE], start)
             read = [sentence for number, example in some for sentence in self._read(number, example, ledger)]
             for sentence, encoding in zip(read, encode_words(self.tokenizer, [s.words for s in read]), strict=True):
-                shown = fit(len(encoding), self.room, too_long, examples[sentence.example].id, ledger)
+                shown = fit(len(encoding), self.room, too_long, examples[sentence.example].place, ledger)
                 items += [self._item(sentence, encoding, window, len(shown)) for window in shown]
         self._count_labels(examples, items, ledger)
         return TaskItems(examples, items, ledger)
@@ -129,9 +129,9 @@ class Tagging:
 
     def _number(self, tag: str, example: Example) -> int:
         if tag not in self._numbers:
-            what = f"the label {name_of(tag)!r} of {example.id} is none of the model's"
+            what = f"the label {name_of(tag)!r} is none of the model's"
             known = sorted({name_of(label) for label in self.labels} - {""})
-            raise InputError(what, where=example.source, remedy=f"its labels are {', '.join(known)}")
+            raise InputError(what, where=example.place, remedy=f"its labels are {', '.join(known)}")
         return self._numbers[tag]
 
     def _count_labels(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:

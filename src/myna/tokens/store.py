@@ -205,7 +205,7 @@ class TokenStore:
         bounds do not cut the ids into documents, and where an id lies outside of the vocabulary.
         """
         folder = Path(folder)
-        facts = files.read_json(folder / "store.json")
+        facts = files.read_object(folder / "store.json")
         if facts.get("format") != FORMAT:
             raise InputError(
                 f"this is no token store of format {FORMAT}",

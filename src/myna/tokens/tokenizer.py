@@ -93,6 +93,14 @@ class TokenizerConfig(Section):
             raise ValueError('lowercase goes with kind = "wordpiece": byte_bpe gives every text back exactly')
         return self
 
+    @model_validator(mode="after")
+    def _bytes_have_room(self) -> TokenizerConfig:
+        least = len(_BYTES) + 1  # and the end of a text
+        if self.kind == "byte_bpe" and self.vocabulary < least:
+            what = f"vocabulary = {self.vocabulary} has no room for the 256 bytes"
+            raise ValueError(f"{what}; set it to {least} at least")
+        return self
+
 
 class Tokenizer:
     """A tokenizer in a folder: ids of text, and text of ids.
@@ -133,7 +141,7 @@ class Tokenizer:
         """
         folder = Path(folder)
         path = folder / "tokenizer.json"
-        plain = files.read_json(path)
+        plain = files.read_object(path)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
@@ -144,7 +152,7 @@ class Tokenizer:
         names: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
-                names |= files.read_json(folder / name)
+                names |= files.read_object(folder / name)
         return cls(folder, backend, plain, names)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -218,7 +226,8 @@ def train_tokenizer(
     the vocabulary has no room for the alphabet.
     """
     if not sum(corpus.characters("train") for corpus in corpora):
-        raise InputError(f"there is no text to train a tokenizer on in {' and '.join(config.corpus)}")
+        what = f"there is no text to train a tokenizer on in {' and '.join(config.corpus)}"
+        raise InputError(what, remedy="leave some of it in the training split")
     ledger = Ledger()
     sample = _sample(corpora, config.sample_characters, ledger, report)
     if config.kind == "wordpiece":
@@ -313,11 +322,6 @@ def _alphabet_pieces(tokenizer: tokenizers.Tokenizer, characters: Iterable[str])
 
 def _train_byte_bpe(sample: Iterable[Document], config: TokenizerConfig) -> tokenizers.Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    least = len(alphabet) + 1
-    if config.vocabulary < least:
-        raise InputError(
-            f"vocabulary = {config.vocabulary} has no room for the 256 bytes", remedy=f"set it to {least} at least"
-        )
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -114,8 +115,7 @@ def train(
                 _clear_older_best(run)
             saved = time.monotonic()
     if keep_best and run.progress.best is not None:
-        path = _best_path(run)
-        fill(run.parameters, load_file(path), path)
+        _restore_best(run)
     note_peak(folder)
     return run.progress
 
@@ -202,7 +202,7 @@ def _resume(run: _Training, identity: Mapping[str, Any], report: Report) -> None
     if checkpoint is None:
         files.write_text(metrics, "")
         return
-    if checkpoint.state["identity"] != dict(identity):
+    if checkpoint.state.get("identity") != dict(identity):
         raise InputError(
             "this is a checkpoint of another model or of other data",
             where=checkpoint.folder,
@@ -216,7 +216,9 @@ def _resume(run: _Training, identity: Mapping[str, Any], report: Report) -> None
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Takes away the lines beyond ``step``, and a last one that a crash cut short."""
+    """Takes away the lines beyond ``step``, and a last one that a crash cut short; a log that is lost begins anew."""
+    if not path.exists():
+        files.write_text(path, "")
     size = 0
     with open(path, "rb") as stream:
         for line in stream:
@@ -243,6 +245,16 @@ def _keep_best(run: _Training, score: float, keep: bool) -> None:
     if keep:
         weights = save({name: p.detach() for name, p in run.parameters.items()})
         files.write_bytes(_best_path(run), weights)
+
+
+def _restore_best(run: _Training) -> None:
+    path = _best_path(run)
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        remedy = f"remove {path.parent} and run again: the training then begins anew"
+        raise InputError(f"the weights of the best score are damaged ({error})", where=path, remedy=remedy) from None
+    fill(run.parameters, weights, path)
 
 
 def _best_path(run: _Training) -> Path:
