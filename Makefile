@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/chinese-news/recipe.toml
 
-.PHONY: help install demo full test lint format bench parity clean
+.PHONY: help install demo full test lint format bench parity scores clean
 help:
 	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
 	@echo "make full     the same for an hour"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint     formatting, style and types"
 	@echo "make bench    speed and memory beside transformers' Trainer"
 	@echo "make parity   how far every model family is from transformers"
+	@echo "make scores   what models score with several seeds: an hour or more, goes on where it was (ROW=NAME: one)"
 	@echo "make install  only install, into .venv"
 
 .venv/.demo: pyproject.toml constraints.txt
@@ -50,6 +51,9 @@ bench: .venv/.dev
 
 parity: .venv/.dev
 	$(BIN)/python -m tests.parity
+
+scores: .venv/.dev
+	$(BIN)/python benchmarks/scores.py $(if $(ROW),--row $(ROW))
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis .coverage*
