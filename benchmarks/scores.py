@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from myna import files
+from myna.evaluation.gathering import count_parameters
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "scores"
@@ -61,7 +62,7 @@ def _commit() -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _run(row: Row, seed: int, folder: Path) -> dict[str, Any]:
+def _run(row: Row, seed: int, folder: Path, commit: str) -> dict[str, Any]:
     """One seed, done or gone on with: its scores, its matrix rate, and for each model its size and speed."""
     command = [sys.executable, "-m", "myna", "run", str(FOLDER / f"{row.name}.toml"), "--set", f"seed={seed}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -83,24 +84,11 @@ def _run(row: Row, seed: int, folder: Path) -> dict[str, Any]:
         machine = json.loads((place / "machine.json").read_text())
         rates.append(machine["matrix_gflops"])
         models[place.name] = {
-            "parameters": _parameters(place / "model" / "model.safetensors"),
+            "parameters": count_parameters(place / "model" / "model.safetensors"),
             "tokens": last["tokens"],
             "tokens_per_second": round(last["tokens"] / last["seconds"]),
         }
-    return {"commit": _commit(), "matrix_gflops": statistics.median(rates), "models": models, "scores": scores}
-
-
-def _parameters(path: Path) -> int:
-    from safetensors import safe_open
-
-    total = 0
-    with safe_open(path, framework="np") as stream:
-        for name in stream.keys():  # noqa: SIM118 (it is no dictionary)
-            size = 1
-            for length in stream.get_slice(name).get_shape():
-                size *= length
-            total += size
-    return total
+    return {"commit": commit, "matrix_gflops": statistics.median(rates), "models": models, "scores": scores}
 
 
 def _figure(row: Row, seeds: Mapping[str, Any], stage: str, metric: str) -> str:
@@ -168,9 +156,10 @@ def main() -> None:
     parser.add_argument("--at-a-time", type=int, default=os.cpu_count() or 1, metavar="N", help="runs side by side")
     given = parser.parse_args()
     rows = [ROWS[given.row]] if given.row else list(ROWS.values())
+    commit = _commit()  # now: the results that are written on the way change the tree
     with ThreadPoolExecutor(given.at_a_time) as pool:
         waiting = {
-            pool.submit(_run, row, seed, given.to / f"{row.name}-{seed}"): (row, seed)
+            pool.submit(_run, row, seed, given.to / f"{row.name}-{seed}", commit): (row, seed)
             for row in rows
             for seed in row.seeds
         }

@@ -28,7 +28,7 @@ from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Items, Objective
 from myna.tokens.sampler import Sampler, micro_batches
 from myna.training.checkpoint import fill, newest_checkpoint, restore, save_checkpoint
-from myna.training.machine import note_peak, use_machine
+from myna.training.machine import note_peak, release_freed_memory, use_machine
 from myna.training.schedules import learning_rate
 from myna.training.settings import TrainingConfig
 
@@ -117,6 +117,7 @@ def train(
     if keep_best and run.progress.best is not None:
         _restore_best(run)
     note_peak(folder)
+    release_freed_memory()
     return run.progress
 
 

@@ -74,6 +74,14 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_TOP_PAD, 64 << 20)
 
 
+def release_freed_memory() -> None:
+    """Gives back what :func:`keep_freed_memory` has kept, at the end of a training; elsewhere nothing."""
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "malloc_trim"):
+            library.malloc_trim(0)
+
+
 def note_peak(folder: Path) -> None:
     """Adds to ``machine.json`` the most memory that this process has held so far, in bytes."""
     files.write_json(folder / "machine.json", {**files.read_json(folder / "machine.json"), "peak_bytes": _peak()})
