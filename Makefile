@@ -32,9 +32,11 @@ demo: .venv/.demo
 full: .venv/.demo
 	$(BIN)/myna run examples/chinese-news/full.toml
 
-# Two processes of tests on two cores; a thread each, since results depend on the number of threads.
+# Two processes of tests on two cores; a thread each, since results depend on the number of threads. The slow tests go
+# through code that the others go through too: watching its lines would make them twice as long.
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
