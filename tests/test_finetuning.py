@@ -113,6 +113,15 @@ def test_the_weights_are_those_of_the_start_unless_from_scratch(tmp_path: Path) 
     assert not torch.isclose(scratch, started).all(1).any()
 
 
+def test_a_text_is_the_mean_of_its_tokens_where_that_is_asked_for(tmp_path: Path) -> None:
+    corpus, start = corpus_folder(tmp_path / "corpus", moods(20)), encoder_folder(tmp_path / "encoder")
+    (tmp_path / "run").mkdir()
+    config = CLASSIFICATION.model_copy(update={"pooling": "mean", "dropout": 0.3, "epochs": 1.0, "batch_tokens": 64})
+    finetune(config, corpus, start, tmp_path / "run", seed=1)
+    model = read_model_folder(tmp_path / "run" / "model")[0]
+    assert (model.config.head.pooling, model.config.head.dropout, model.config.dropout) == ("mean", 0.3, 0.3)
+
+
 def test_fewer_examples_and_long_texts_are_counted(tmp_path: Path) -> None:
     documents = [*moods(60), document("好" * 50, "train", 60, label="good")]
     corpus, start = corpus_folder(tmp_path / "corpus", documents), encoder_folder(tmp_path / "encoder")

@@ -38,6 +38,9 @@ class FinetuneConfig(TrainingConfig):
     )
     learning_rate: float = setting(3e-4, "the highest learning rate", gt=0)
     dropout: float | None = setting(None, "share of activations dropped (default: the model's)", ge=0, lt=1)
+    pooling: Literal["first", "mean", "last"] | None = setting(
+        None, "a text's vector: its first token, the mean of all, its last token (default: the model's)"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -137,9 +140,10 @@ def _with_new_head(
         what = f"the task {config.task} needs an encoder, and this is a decoder"
         raise InputError(what, where=where, remedy="start from a model with objective = masked")
     described = with_head(origin.config, origin.kind, head)
-    if config.dropout is not None:
-        headed = described.head.model_copy(update={"dropout": config.dropout})
-        described = described.model_copy(update={"dropout": config.dropout, "head": headed})
+    changes = {} if config.dropout is None else {"dropout": config.dropout}
+    pooled = {} if config.pooling is None else {"pooling": config.pooling}
+    headed = described.head.model_copy(update=changes | pooled)
+    described = described.model_copy(update={**changes, "head": headed})
     model = build(described, head, labels, seed)
     if not config.from_scratch:
         model.trunk.load_state_dict(origin.trunk.state_dict())
