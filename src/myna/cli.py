@@ -119,13 +119,13 @@ def generate(
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Go on from a beginning with a decoder."""
+    """Go on from a beginning with a decoder, or answer it with an encoder-decoder."""
     _check_text(prompt, "--prompt", blank=True)
     made = _load(model).generate(prompt, tokens, temperature, top_k, top_p, seed)
     if as_json:
         _print_json({"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish})
     else:
-        print(made.prompt + made.text)
+        print(made.whole)
 
 
 @app.command()

@@ -41,6 +41,12 @@ class ModelFolder:
     bare: bool
     left: list[str]
 
+    @property
+    def embeddings(self) -> str:
+        """The name of the tensor that has a row for each piece."""
+        words = self.model.trunk.embeddings.words.weight
+        return next(row.theirs[0] for row, tensor in self.family.placed(self.model) if tensor is words)
+
 
 def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
@@ -79,17 +85,22 @@ def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
 
 
 def open_model_folder(
-    folder: Path | str, dtype: torch.dtype | None = None, pickled: Mapping[str, Tensor] | None = None
+    folder: Path | str,
+    dtype: torch.dtype | None = None,
+    pickled: Mapping[str, Tensor] | None = None,
+    wider: bool = False,
 ) -> ModelFolder:
     """What is in a folder of ours or of Hugging Face. ``dtype`` is what its weights become; None: what each is.
 
-    ``pickled`` are the tensors of a folder that has no safetensors, read by who trusts it. A missing, truncated or
+    With ``wider`` weights in float64 make it that. ``pickled`` are the tensors of a folder that has no safetensors, read by who trusts it. A missing, truncated or
     changed file, or a tensor that does not fit or is not a number, is an :class:`InputError` that names it.
     """
     folder = Path(folder)
     facts = read_facts(folder)
     settings = read_settings(folder)
     tensors = Weights(folder) if pickled is None else pickled
+    if wider and isinstance(tensors, Weights) and "F64" in tensors.dtypes:
+        dtype = torch.float64
     try:
         model, family, bare = empty_model(settings, len(tensors))
         left = family.load(model, tensors, bare, dtype)

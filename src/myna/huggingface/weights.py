@@ -94,6 +94,15 @@ class Weights(Mapping[str, Tensor]):
         return self._places[name].path if name in self._places else self.index
 
 
+def dtype_of(name: str | torch.dtype) -> torch.dtype:
+    """The type that weights may have, by its name in torch; another is an :class:`InputError`."""
+    found = next((dtype for dtype in DTYPES.values() if name in (dtype, str(dtype).removeprefix("torch."))), None)
+    if found is None:
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES.values())
+        raise InputError(f"dtype = {shown(name)} is not one of {known}")
+    return found
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights of a folder, all of which are there."""
     paths = sorted(set(_indexed(folder).values())) or [folder / SINGLE]
@@ -183,7 +192,7 @@ def _header(path: Path) -> dict[str, _Place]:
 def _read_into(tensor: Tensor, place: _Place) -> None:
     if place.start == place.end:
         return
-    buffer = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    buffer = _bytes(tensor)
     with open(place.path, "rb", buffering=0) as stream:
         done = 0
         while done < len(buffer):
@@ -208,4 +217,9 @@ def _write_file(path: Path, tensors: Mapping[str, Tensor]) -> None:
         stream.write(len(written).to_bytes(8, "little") + written)
         for name in order:
             if tensors[name].numel():
-                stream.write(memoryview(tensors[name].detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+                stream.write(_bytes(tensors[name].detach().contiguous()))
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor that lies in one piece, not copied."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
