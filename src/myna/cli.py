@@ -151,6 +151,25 @@ def evaluate(
 
 
 @app.command()
+def convert(
+    model: Model,
+    to: Annotated[Path, typer.Argument(help="The folder to write, which is not there yet.", show_default=False)],
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16 (default: as it is).")] = None,
+    shard_size: Annotated[str, typer.Option(help="The most bytes of a file of weights.")] = "5GB",
+    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Read pytorch_model.bin, weights only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model's folder anew: checked, with checksums, in another type or in shards."""
+    from myna.evaluation.phrases import size
+    from myna.huggingface.conversion import convert as write_anew
+    from myna.inspection import model_folder, plain
+
+    made = write_anew(model_folder(model), to, dtype, shard_size, trust_pickle)
+    said = f"{to}: {made['family']}, {made['tensors']} tensors, {plain(size(made['bytes']))}"
+    _print_json(made) if as_json else print(said)
+
+
+@app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="A run, a stage, a model or a recipe.", show_default=False)],
     as_json: Json = False,

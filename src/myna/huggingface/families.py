@@ -73,9 +73,10 @@ def _said(config: ModelConfig) -> dict[str, Any]:
     return config.model_dump() | spelt | {"embedding_dropout": dropout, "embedding_norm": normed}
 
 
-def settings_of(model: Model) -> dict[str, Any]:
-    """The content of ``config.json``, the special tokens aside."""
-    settings = family_of(model.config, model.kind).settings(model.config, model.kind) | {"dtype": "float32"}
+def settings_of(model: Model, family: Family | None = None) -> dict[str, Any]:
+    """The content of ``config.json``, the special tokens aside; None for ``family``: the first that can say it."""
+    family = family_of(model.config, model.kind) if family is None else family
+    settings = family.settings(model.config, model.kind) | {"dtype": "float32"}
     if model.labels and model.kind not in LANGUAGE_KINDS:
         settings["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
         settings["label2id"] = {name: number for number, name in enumerate(model.labels)}

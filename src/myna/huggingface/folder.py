@@ -92,8 +92,9 @@ def open_model_folder(
 ) -> ModelFolder:
     """What is in a folder of ours or of Hugging Face. ``dtype`` is what its weights become; None: what each is.
 
-    With ``wider`` weights in float64 make it that. ``pickled`` are the tensors of a folder that has no safetensors, read by who trusts it. A missing, truncated or
-    changed file, or a tensor that does not fit or is not a number, is an :class:`InputError` that names it.
+    With ``wider`` weights in float64 make it that. ``pickled`` are the tensors of a folder without safetensors, read
+    by who trusts it. A missing, truncated or changed file, or a tensor that does not fit or is not a number, is an
+    :class:`InputError` that names it.
     """
     folder = Path(folder)
     facts = read_facts(folder)

@@ -30,7 +30,7 @@ REQUIRED = object()
 GELU = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh"}
 ACTIVATIONS = GELU | {"relu": "relu", "relu2": "squared_relu", "silu": "silu", "swish": "silu", "tanh": "tanh"}
 # Settings of config.json that change nothing of what a model computes from given weights and tokens.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     """_name_or_path architectures model_type transformers_version torch_dtype dtype use_cache id2label label2id
     num_labels _num_labels problem_type finetuning_task bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id
     mask_token_id unk_token_id decoder_start_token_id forced_bos_token_id forced_eos_token_id initializer_factor
@@ -115,7 +115,7 @@ class Settings:
     """``config.json`` as it is read: what is not asked for is told at the end."""
 
     def __init__(self, content: Mapping[str, Any], harmless: Sequence[str] = ()) -> None:
-        self._content, self._asked = content, {*_HARMLESS, *harmless}
+        self._content, self._asked = content, {*HARMLESS, *harmless}
 
     def __contains__(self, name: str) -> bool:
         return self._content.get(name) is not None
