@@ -35,9 +35,10 @@ def content(folder: Path) -> dict[str, torch.Tensor]:
 
 def same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
     """Whether two folders hold the same bytes under the same names."""
-    return {n: (t.dtype, t.shape) for n, t in some.items()} == {
-        n: (t.dtype, t.shape) for n, t in others.items()
-    } and all(torch.equal(tensor.view(torch.uint8), others[name].view(torch.uint8)) for name, tensor in some.items())
+    first, second = ({name: (t.dtype, t.shape) for name, t in each.items()} for each in (some, others))
+    return first == second and all(
+        torch.equal(t.view(torch.uint8), others[n].view(torch.uint8)) for n, t in some.items()
+    )
 
 
 @pytest.mark.parametrize("case", FIRST.values(), ids=lambda case: case.family)
@@ -71,9 +72,8 @@ def test_shards_have_an_index_and_are_read_as_one(tmp_path: Path) -> None:
     assert files[0] == f"model-00001-of-{len(files):05}.safetensors"
     assert len(files) > 3
     # What is larger than a shard has one for itself.
-    assert all(
-        (tmp_path / "many" / f).stat().st_size < 7000 or len(load_file(tmp_path / "many" / f)) == 1 for f in files
-    )
+    for path in (tmp_path / "many" / file for file in files):
+        assert path.stat().st_size < 7000 or len(load_file(path)) == 1
     assert index["metadata"]["total_size"] == sum(t.nbytes for t in content(tmp_path / "many").values())
     convert(tmp_path / "many", tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").is_file()
@@ -92,7 +92,7 @@ def test_another_type_is_what_rounding_gives_and_what_it_cannot_say_is_refused(t
     assert load(tmp_path / "half", "bfloat16").logits([[5]])[0].dtype == torch.bfloat16
     theirs.model.norm.weight.data.fill_(1e6)
     theirs.save_pretrained(tmp_path / "large")
-    with pytest.raises(InputError, match="the tensor model.norm.weight holds numbers beyond what float16 can say"):
+    with pytest.raises(InputError, match=r"the tensor model.norm.weight holds numbers beyond what float16 can say"):
         convert(tmp_path / "large", tmp_path / "none", dtype="float16")
     assert not (tmp_path / "none").exists()
 
@@ -130,9 +130,7 @@ def test_a_pickle_is_read_only_where_it_is_trusted(
     (tmp_path / "model/model.safetensors").unlink()
     torch.save(expected, tmp_path / "model/pytorch_model.bin", _use_new_zipfile_serialization=not old)
     for call in (lambda: load(tmp_path / "model"), lambda: convert(tmp_path / "model", tmp_path / "ours")):
-        with pytest.raises(
-            InputError, match="is a pickle; if you trust where it is from: myna convert FROM TO --trust-"
-        ):
+        with pytest.raises(InputError, match=r"is a pickle; if you trust .*: myna convert FROM TO --trust-pickle"):
             call()
     with pytest.raises(SystemExit) as left:
         main(["convert", str(tmp_path / "model"), str(tmp_path / "ours"), "--trust-pickle"])
@@ -155,7 +153,7 @@ def test_a_trusted_pickle_still_runs_nothing(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "model/model.safetensors").unlink()
     for content_ in ({"a": Evil()}, [torch.zeros(1)], {"a": 3}):
         torch.save(content_, tmp_path / "model/pytorch_model.bin")
-        with pytest.raises(InputError, match="as weights alone|something else than tensors") as error:
+        with pytest.raises(InputError, match=r"as weights alone|something else than tensors") as error:
             convert(tmp_path / "model", tmp_path / "ours", trust_pickle=True)
         assert "\n" not in str(error.value)
     assert not (tmp_path / "ran").exists()
