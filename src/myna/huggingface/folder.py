@@ -19,7 +19,7 @@ from torch import Tensor
 from myna import files
 from myna.errors import InputError
 from myna.huggingface.families import empty_model, settings_of, tensors_of
-from myna.huggingface.layout import Family, TensorError
+from myna.huggingface.layout import Family, TensorError, quoted
 from myna.huggingface.weights import Weights, write_weights
 from myna.model.heads import Model
 
@@ -121,7 +121,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         return {}
     facts = files.read_object(path)
     if facts.get("format") != FORMAT:
-        raise InputError(f"format {str(facts.get('format'))[:80]} is not known to this version", where=path)
+        raise InputError(f"format {quoted(facts.get('format'))} is not known to this version", where=path)
     files.verify(folder, facts.get("files"))
     return facts
 

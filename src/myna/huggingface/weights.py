@@ -162,7 +162,7 @@ def index_of(index: Path) -> dict[str, Path]:
     if not isinstance(named, dict) or not named or not all(isinstance(file, str) for file in named.values()):
         raise InputError("this file is damaged (its weight_map names no files)", where=index)
     for file in named.values():
-        if Path(file).name != file or not file.isprintable():
+        if not file or Path(file).name != file or not file.isprintable():
             raise InputError(f"{shown(file)} is not the name of a file beside the index", where=index)
     return {name: index.parent / file for name, file in named.items()}
 
