@@ -151,7 +151,9 @@ def _unpickled(path: Path) -> dict[Any, Any]:
     try:
         # Files of the older format can't be mapped.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except pickle.UnpicklingError:
+        raise InputError("this file can't be read as weights alone: it holds more than tensors", where=path) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
         first = str(error).strip().partition("\n")[0][:150]
         raise InputError(f"this file can't be read as weights alone ({first})", where=path) from None
     if not isinstance(content, dict):
