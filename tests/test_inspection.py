@@ -26,11 +26,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def model_in(folder: Path, kind: str, **facts: Any) -> Path:
-    """A model's folder of Myna's, but for the weights: their header is all that is read."""
+    """A model's folder of Myna's, but for the weights: their headers and checksums are all that is read."""
     folder.mkdir(parents=True, exist_ok=True)
-    header = json.dumps({"a": {"shape": [3, 4]}, "b": {"shape": [5]}, "__metadata__": {}}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    files.write_json(folder / "config.json", {"num_hidden_layers": 4, "hidden_size": 128, "vocab_size": 99})
+    tensors = {"a": {"shape": [3, 4], "data_offsets": [0, 48]}, "b": {"shape": [5], "data_offsets": [48, 68]}}
+    header = json.dumps({name: {"dtype": "F32", **tensor} for name, tensor in tensors.items()}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(68))
+    sizes = {"num_hidden_layers": 4, "hidden_size": 128, "vocab_size": 99, "num_attention_heads": 2}
+    files.write_json(folder / "config.json", {"model_type": "bert", "intermediate_size": 256, **sizes})
     files.write_json(folder / "myna.json", {"kind": kind, **facts, "files": files.manifest(folder)})
     return folder
 
@@ -70,10 +72,12 @@ def test_a_training_that_was_cut_off_says_so(run: Path) -> None:
 def test_a_model_shows_its_sizes_labels_and_whether_it_is_whole(tmp_path: Path) -> None:
     model = model_in(tmp_path / "m", "sequence", labels=["好", "差"], task="classification", lineage=[{"name": "e"}])
     facts = inspection.show(model)
-    assert (facts["parameters"], facts["layers"], facts["vocabulary_size"]) == (17, 4, 99)
+    assert (facts["family"], facts["layers"], facts["vocabulary_size"]) == ("bert", 4, 99)
+    assert facts["weights"] == {"numbers": {"float32": 17}, "files": 1}
     assert (facts["labels"], facts["state"]) == (["好", "差"], "whole")
     assert "labels: 好, 差" in inspection.describe(facts)
     (model / "config.json").write_text("{}", encoding="utf-8")
+    assert "model_type = None is not one of" in inspection.show(model)["not read"]
     assert "damaged" in inspection.show(model)["state"]
 
 
@@ -82,6 +86,42 @@ def test_a_model_of_others_is_shown_by_its_config(tmp_path: Path) -> None:
     facts = inspection.show(tmp_path)
     assert (facts["head"], facts["layers"], facts["hidden_size"]) == ("GPT2LMHeadModel", 12, 768)
     assert not inspection.has_task(tmp_path)
+
+
+BERT_BASE = {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+BERT_BASE |= {"intermediate_size": 3072, "vocab_size": 30522}
+T5 = {
+    "model_type": "t5",
+    "d_model": 512,
+    "d_kv": 64,
+    "d_ff": 2048,
+    "num_layers": 6,
+    "num_heads": 8,
+    "vocab_size": 32128,
+}
+
+
+@pytest.mark.parametrize(
+    "config, architecture, total",
+    [(BERT_BASE, "BertForMaskedLM", 109_514_298), (T5, "T5ForConditionalGeneration", 60_506_624)],
+)
+def test_a_config_alone_tells_the_parameters_by_part(
+    tmp_path: Path, config: dict[str, Any], architecture: str, total: int
+) -> None:
+    files.write_json(tmp_path / "config.json", {**config, "architectures": [architecture]})
+    facts = inspection.show(tmp_path / "config.json")
+    assert facts["parameters"] == total == sum(facts["parameters_by_part"].values())
+    assert facts["state"] == "a description without weights"
+    assert facts == json.loads(json.dumps(inspection.show(tmp_path)))
+    text = inspection.describe(facts)
+    assert f"parameters: {total:,}" in text
+    assert "embeddings: 16,449,536" in text if config is T5 else "embeddings: 23,837,184" in text
+
+
+def test_a_trunk_without_a_head_is_counted_without_one(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "config.json", {**BERT_BASE, "architectures": ["BertModel"]})
+    facts = inspection.show(tmp_path)
+    assert (facts["head"], "head" in facts["parameters_by_part"], facts["parameters"]) == ("none", False, 108_891_648)
 
 
 @pytest.mark.parametrize("kind, expected", [("sequence", True), ("token", True), ("causal", False), ("masked", False)])

@@ -119,13 +119,13 @@ def generate(
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Go on from a beginning with a decoder."""
+    """Go on from a beginning with a decoder, or answer it with an encoder-decoder."""
     _check_text(prompt, "--prompt", blank=True)
     made = _load(model).generate(prompt, tokens, temperature, top_k, top_p, seed)
     if as_json:
         _print_json({"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish})
     else:
-        print(made.prompt + made.text)
+        print(made.whole)
 
 
 @app.command()
@@ -148,6 +148,25 @@ def evaluate(
     else:
         scores = judge_text(folder, list(_texts_of(data, "auto")), seed)
     _print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
+
+
+@app.command()
+def convert(
+    model: Model,
+    to: Annotated[Path, typer.Argument(help="The folder to write, which is not there yet.", show_default=False)],
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16 (default: as it is).")] = None,
+    shard_size: Annotated[str, typer.Option(help="The most bytes of a file of weights.")] = "5GB",
+    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help="Read pytorch_model.bin, weights only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model's folder anew: checked, with checksums, in another type or in shards."""
+    from myna.evaluation.phrases import size
+    from myna.huggingface.conversion import convert as write_anew
+    from myna.inspection import model_folder, plain
+
+    made = write_anew(model_folder(model), to, dtype, shard_size, trust_pickle)
+    said = f"{to}: {made['family']}, {made['tensors']} tensors, {plain(size(made['bytes']))}"
+    _print_json(made) if as_json else print(said)
 
 
 @app.command()

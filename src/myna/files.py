@@ -15,13 +15,15 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from myna.errors import InputError, RunError
 
-_CHUNK = 1 << 20
+# No description is as large: what is, is something else under its name.
+_LARGEST_JSON = 256 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -136,6 +138,11 @@ def write_json(path: Path | str, value: Any) -> None:
 def read_json(path: Path | str) -> Any:
     """The value in a JSON file of Myna's own; a missing or broken one is an :class:`InputError`."""
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError("this is no file", where=path)
+        if status.st_size > _LARGEST_JSON:
+            raise InputError(f"this file is damaged (it has {status.st_size} bytes)", where=path)
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError("this file is missing", where=path) from None
@@ -222,7 +229,9 @@ def verify(folder: Path | str, expected: Any) -> None:
         raise InputError("the list of this folder's files is damaged", where=folder, remedy=remedy)
     for name, entry in expected.items():
         path = Path(folder) / name
-        if not path.is_file():
+        if ".." in path.parts or not path.is_relative_to(folder) or not name.isprintable():
+            raise InputError("the list of this folder's files names others", where=folder, remedy=remedy)
+        if not os.path.isfile(path):
             raise InputError("this file is missing", where=path, remedy=remedy)
         if path.stat().st_size != entry["bytes"]:
             what = f"this file has {path.stat().st_size} bytes, not {entry['bytes']}"

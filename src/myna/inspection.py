@@ -1,6 +1,6 @@
 """What is in a folder: a run, one of its stages, a model, or a recipe, as plain values and as text.
 
-Nothing is computed anew and no weights are read, so that it answers at once.
+Nothing is computed anew and no weights are read but for their checksums.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from myna import files
 from myna.errors import InputError, MynaError
 from myna.evaluation.findings import manner
-from myna.evaluation.gathering import KINDS, count_parameters, folder_bytes, read_lines
+from myna.evaluation.gathering import KINDS, folder_bytes, read_lines
 from myna.evaluation.phrases import duration, size
 
 # What the settings of an architecture are called in config.json, by either family, and here.
@@ -44,6 +44,8 @@ def show(path: Path | str) -> dict[str, Any]:
         return _run(path)
     if (path / "stage.json").is_file() or (path / "started.json").is_file():
         return _stage(path)
+    if path.name == "config.json":
+        path = path.parent
     if (path / "config.json").is_file():
         return _model(path)
     remedy = "give a run's folder, a stage's folder in it, a model's folder or a recipe"
@@ -68,7 +70,7 @@ def model_folder(path: Path | str) -> Path:
 def has_task(folder: Path) -> bool:
     """Whether a model's folder holds a fine-tuned model, and no language model."""
     files.check_folder(folder)
-    kind = _model(folder)["head"]
+    kind = _facts(folder).get("kind") or _architecture(files.read_object(folder / "config.json"))
     return kind in ("sequence", "token") or kind.endswith(("SequenceClassification", "TokenClassification"))
 
 
@@ -179,24 +181,37 @@ def _stage(folder: Path) -> dict[str, Any]:
 
 
 def _model(folder: Path) -> dict[str, Any]:
+    from myna.huggingface.describing import describe_model, describe_weights
+
     config, facts = files.read_object(folder / "config.json"), _facts(folder)
-    sizes = {ours: config[name] for ours, names in _SIZES.items() for name in names if name in config}
     known = {key: value for key, value in facts.items() if key not in ("format", "files", "kind")}
     try:
+        described = describe_model(config)
+    except InputError as error:
+        sizes = {ours: config[name] for ours, names in _SIZES.items() for name in names if name in config}
+        described = {"head": facts.get("kind", _architecture(config)), **sizes, "not read": error.what}
+    try:
+        weights = describe_weights(folder)
         files.verify(folder, facts.get("files", {}))
         state = "whole" if facts else "not of Myna's making: no checksums"
     except MynaError as error:
-        state = f"damaged: {error}"
+        weights, state = {}, f"damaged: {error}"
+    if not weights and not facts:
+        state = "a description without weights"
     return {
         "kind": "model",
         "path": str(folder),
-        "head": facts.get("kind", (config.get("architectures") or ["unknown"])[0]),
-        "parameters": count_parameters(folder / "model.safetensors"),
-        **sizes,
+        **described,
+        "weights": weights,
         "bytes": folder_bytes(folder),
         "state": state,
         **known,
     }
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    named = config.get("architectures")
+    return str(named[0]) if isinstance(named, list) and named else "unknown"
 
 
 def _record(folder: Path) -> dict[str, Any]:

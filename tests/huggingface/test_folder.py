@@ -81,7 +81,7 @@ def rewrite(folder: Path, change: Callable[[dict], object]) -> None:
         (lambda f: (bare(f), (f / "config.json").write_text("{")), r"config.json:1: this file is damaged"),
         (lambda f: (bare(f), (f / "model.safetensors").write_bytes(b"12345678" * 9)), "model.safetensors: .* damaged"),
         (lambda f: rewrite(f, lambda t: t.pop("classifier.bias")), "the tensor classifier.bias is missing"),
-        (lambda f: rewrite(f, lambda t: t.update(x=torch.zeros(1))), "no place for the tensor bert.x"),
+        (lambda f: rewrite(f, lambda t: t.update(x=torch.zeros(1))), "model.safetensors: the tensor x has no place"),
         (lambda f: rewrite(f, lambda t: t["classifier.bias"].fill_(torch.nan)), "classifier.bias holds what is not"),
         (
             lambda f: rewrite(f, lambda t: t.update({"classifier.bias": torch.zeros(3)})),

@@ -136,7 +136,9 @@ def test_a_decoder_generates(tmp_path: Path) -> None:
 
 def test_a_tokenizer_of_another_model_is_an_error(tmp_path: Path) -> None:
     folder, _ = foreign(tmp_path / "model", "BertForMaskedLM", vocab_size=20)
-    with pytest.raises(InputError, match=r"model: the tokenizer has \d+ pieces, the model 20"):
+    with pytest.raises(
+        InputError, match=r"tokenizer.json: the tokenizer has \d+ pieces, the model 20 \(rows of bert.emb"
+    ):
         load(folder)
 
 
@@ -152,3 +154,71 @@ def test_the_files_of_a_folder_are_verified(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))
     with pytest.raises(InputError, match=r"config.json: this file has"):
         load(folder)
+
+
+def test_a_folder_without_a_tokenizer_takes_ids_and_says_so_of_texts(tmp_path: Path) -> None:
+    folder, theirs = foreign(tmp_path / "model", "BertForMaskedLM")
+    (folder / "tokenizer.json").unlink()
+    ours = load(folder)
+    with torch.inference_mode():
+        expected = theirs(input_ids=torch.tensor([IDS[0]])).logits[0]
+    torch.testing.assert_close(ours.logits(IDS)[0], expected, atol=1e-5, rtol=1e-4)
+    assert len(ours.hidden_states(IDS)[2]) == 3
+    with pytest.raises(
+        InputError, match=r"model: there is no tokenizer in this folder; put the model's tokenizer.json"
+    ):
+        ours.embed("a")
+
+
+@pytest.mark.parametrize(
+    "stored, asked, given",
+    [
+        (torch.bfloat16, None, torch.float32),
+        (torch.float16, None, torch.float32),
+        (torch.float64, None, torch.float64),
+        (torch.float64, "float32", torch.float32),
+        (torch.float32, "bfloat16", torch.bfloat16),
+        (torch.float32, torch.float64, torch.float64),
+    ],
+)
+def test_weights_are_single_or_what_is_asked_for(
+    tmp_path: Path, stored: torch.dtype, asked: str | torch.dtype | None, given: torch.dtype
+) -> None:
+    folder, theirs = foreign(tmp_path / "model", "BertForMaskedLM")
+    theirs.to(stored).save_pretrained(folder)
+    ours = load(folder, asked)
+    assert {parameter.dtype for parameter in ours.model.parameters()} == {given}
+    assert ours.logits(IDS)[0].dtype == given
+    assert ours.embed("a").isfinite().all()
+    if given == torch.float64:
+        with torch.inference_mode():
+            expected = theirs.double()(input_ids=torch.tensor([IDS[0]])).logits[0]
+        torch.testing.assert_close(ours.logits(IDS)[0], expected, atol=1e-10, rtol=0)
+
+
+def test_a_type_that_weights_do_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dtype = int8 is not one of float64, float32, float16, bfloat16"):
+        load(tmp_path, "int8")
+
+
+def test_an_encoder_decoder_gives_the_logits_of_what_it_writes(tmp_path: Path) -> None:
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "vocab_size": 60}
+    theirs = transformers.BartForConditionalGeneration(transformers.BartConfig(**sizes, **heads)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = load(tmp_path)
+    targets = [[2, 8], [2, 9, 10], [2], [2, 5]]
+    for ids, target, logits in zip(IDS, targets, ours.logits(IDS, targets), strict=True):
+        with torch.inference_mode():
+            expected = theirs(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([target])).logits[0]
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+    for wrong, message in ((None, "needs decoder_ids"), ([[2]], "there are 4 sequences and 1 of decoder_ids")):
+        with pytest.raises(InputError, match=message):
+            ours.logits(IDS, wrong)
+    with pytest.raises(InputError, match="decoder sequence 2 has 0 tokens"):
+        ours.logits(IDS[:2], [[2], []])
+
+
+def test_a_model_without_a_decoder_beside_it_takes_no_decoder_ids(encoder: Loaded) -> None:
+    with pytest.raises(InputError, match="has no decoder beside it; leave decoder_ids out"):
+        encoder.logits([[2, 3]], [[2]])

@@ -324,10 +324,10 @@ def test_no_text_is_cut_or_padded_by_what_a_tokenizer_brings_along(tmp_path: Pat
         (None, "missing"),
         ("{", "damaged"),
         ("{}", "no tokenizer"),
-        (tokenizers.Tokenizer(models.Unigram([("a", 0.0)], unk_id=0)).to_str(), "kind Unigram cannot be used"),
+        (tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).to_str(), "kind WordLevel cannot be used"),
         (
             tokenizers.Tokenizer(models.WordPiece({"a": 0, "[UNK]": 1}, unk_token="[UNK]")).to_str(),
-            "no token for the start",
+            "no token for the end",
         ),
     ],
 )

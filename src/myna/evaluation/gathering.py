@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +131,8 @@ def count_parameters(path: Path) -> int | None:
     """
     try:
         with open(path, "rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, os.fstat(stream.fileno()).st_size)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -148,7 +148,8 @@ def _token_counts(stores: Sequence[TokenStore], config: Any) -> tuple[NDArray[np
 
 
 def _document_nats(loaded: Loaded, ids: Sequence[NDArray[Any]]) -> metrics.Floats:
-    return document_nats(loaded.model, ids, loaded.tokenizer.start, loaded.tokenizer.end)
+    start, end = loaded.tokenizer.start, loaded.tokenizer.end
+    return document_nats(loaded.model, ids, end if start is None else start, end)
 
 
 def _score_causal(

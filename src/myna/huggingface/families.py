@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from myna.errors import InputError
-from myna.huggingface.layout import Family, labels_of
+from myna.huggingface.layout import Family, labels_of, quoted
 from myna.model.config import HeadConfig, ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model
 
@@ -42,7 +43,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
 def find_family(model_type: object) -> Family:
     """The table of a family; an :class:`InputError` names those there are."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        raise InputError(f"config.json: model_type = {model_type!r} is not one of {', '.join(FAMILIES)}")
+        raise InputError(f"config.json: model_type = {quoted(model_type)} is not one of {', '.join(FAMILIES)}")
     family: Family = importlib.import_module(f"myna.huggingface.{FAMILIES[model_type]}").FAMILIES[model_type]
     return family
 
@@ -51,12 +52,17 @@ def family_of(config: ModelConfig, kind: str) -> Family:
     """The family in whose layout a model is saved: the first that can say all that it is."""
     for model_type in FAMILIES:
         family = find_family(model_type)
-        try:
-            if kind in family.heads and _said(family.config(family.settings(config, kind), kind)) == _said(config):
-                return family
-        except InputError:
-            pass
+        if says(family, config, kind):
+            return family
     return find_family("myna")
+
+
+def says(family: Family, config: ModelConfig, kind: str) -> bool:
+    """Whether the ``config.json`` that a family writes for a description, read again, is the same description."""
+    try:
+        return kind in family.heads and _said(family.config(family.settings(config, kind), kind)) == _said(config)
+    except InputError:
+        return False
 
 
 def _said(config: ModelConfig) -> dict[str, Any]:
@@ -67,9 +73,10 @@ def _said(config: ModelConfig) -> dict[str, Any]:
     return config.model_dump() | spelt | {"embedding_dropout": dropout, "embedding_norm": normed}
 
 
-def settings_of(model: Model) -> dict[str, Any]:
-    """The content of ``config.json``, the special tokens aside."""
-    settings = family_of(model.config, model.kind).settings(model.config, model.kind) | {"dtype": "float32"}
+def settings_of(model: Model, family: Family | None = None) -> dict[str, Any]:
+    """The content of ``config.json``, the special tokens aside; None for ``family``: the first that can say it."""
+    family = family_of(model.config, model.kind) if family is None else family
+    settings = family.settings(model.config, model.kind) | {"dtype": "float32"}
     if model.labels and model.kind not in LANGUAGE_KINDS:
         settings["id2label"] = {str(number): name for number, name in enumerate(model.labels)}
         settings["label2id"] = {name: number for number, name in enumerate(model.labels)}
@@ -81,23 +88,30 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
     return family_of(model.config, model.kind).tensors(model)
 
 
-def empty_model(content: Mapping[str, Any]) -> tuple[Model, Family, bool]:
+def empty_model(content: Mapping[str, Any], tensors: int | None = None) -> tuple[Model, Family, bool]:
     """The model that ``config.json`` describes, its weights not yet there (on the meta device), and its family.
 
-    The last says that it is a bare trunk (``BertModel``), which is given the first head of its family.
+    The last says that it is a bare trunk (``BertModel``), which is given the first head of its family. More layers
+    than there are ``tensors`` in its file are an :class:`InputError` before any is made.
     """
     family = find_family(content.get("model_type"))
     kind, bare = family.kind(content)
     config = family.config(content, kind)
-    with torch.device("meta"):
+    blocks = (config.layer_groups or config.layers) + config.decoder_layers
+    if tensors is not None and blocks > tensors:
+        raise InputError(f"config.json: there are {blocks} layers, and the weights are {tensors} tensors")
+    with torch.device("meta"), _Undrawn():
         return Model(config, kind, labels_of(content, kind)), family, bare
 
 
-def model_of(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
-    """A model from the content of ``config.json`` and the tensors of ``model.safetensors``."""
-    model, family, bare = empty_model(content)
-    family.load(model, tensors, bare)
-    return model
+class _Undrawn(TorchFunctionMode):
+    """No first weights are drawn, which on the meta device takes no memory but the import of half a library."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def with_head(config: ModelConfig, old: str, new: str) -> ModelConfig:

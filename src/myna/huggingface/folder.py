@@ -1,6 +1,7 @@
 """A model's folder: a Hugging Face layout, with ``myna.json`` (what it is, checksums) and a model card beside.
 
-``config.json``, ``model.safetensors``, ``tokenizer.json``, ``tokenizer_config.json``, ``myna.json``, ``README.md``.
+``config.json``, ``model.safetensors`` (or shards and their index), ``tokenizer.json``, ``tokenizer_config.json``,
+``myna.json``, ``README.md``.
 No pickle is read or written.
 """
 
@@ -8,18 +9,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+import torch
+from torch import Tensor
 
 from myna import files
 from myna.errors import InputError
-from myna.huggingface.families import model_of, settings_of, tensors_of
-from myna.huggingface.weights import Weights
+from myna.huggingface.families import empty_model, settings_of, tensors_of
+from myna.huggingface.layout import Family, TensorError, quoted
+from myna.huggingface.weights import Weights, write_weights
 from myna.model.heads import Model
 
 FORMAT = 1
+_CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's folder, read: ``settings`` are its ``config.json``, ``facts`` its ``myna.json`` (empty: there is none).
+
+    ``bare`` says that it holds a trunk, whose head here is zeros; ``left`` names tensors that the model has no use for.
+    """
+
+    model: Model
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+    family: Family
+    bare: bool
+    left: list[str]
+
+    @property
+    def embeddings(self) -> str:
+        """The name of the tensor that has a row for each piece."""
+        words = self.model.trunk.embeddings.words.weight
+        return next(row.theirs[0] for row, tensor in self.family.placed(self.model) if tensor is words)
 
 
 def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
@@ -27,47 +53,98 @@ def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts
     named = _tokenizer_settings(tokenizer_folder)
     with files.new_folder(folder) as place:
         content = {
-            "config.json": _json({**settings_of(model), **_special_ids(tokenizer_folder)}),
+            _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
-            "tokenizer_config.json": _json({**named, "model_max_length": model.config.maximum_length}),
-            "model.safetensors": save(tensors_of(model), metadata={"format": "pt"}),
+            "tokenizer_config.json": to_json({**named, "model_max_length": model.config.maximum_length}),
             "README.md": _card(model, facts).encode(),
         }
-        for name, data in content.items():
-            with files.open_new(place / name) as stream:
-                stream.write(data)
-        described = {"format": FORMAT, "kind": model.kind, "labels": list(model.labels), **facts}
-        described["files"] = files.manifest(place)
-        with files.open_new(place / "myna.json") as stream:
-            stream.write(_json(described))
+        fill(place, content, tensors_of(model), {"kind": model.kind, "labels": list(model.labels), **facts})
+
+
+def fill(
+    place: Path,
+    content: Mapping[str, bytes],
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    shard_size: int | None = None,
+) -> None:
+    """Puts files, weights and last ``myna.json`` into a new folder; beyond ``shard_size`` bytes weights are cut."""
+    for name, data in content.items():
+        with files.open_new(place / name) as stream:
+            stream.write(data)
+    write_weights(place, tensors, shard_size)
+    described = {"format": FORMAT, **facts, "files": files.manifest(place)}
+    with files.open_new(place / "myna.json") as stream:
+        stream.write(to_json(described))
 
 
 def read_model_folder(folder: Path | str) -> tuple[Model, dict[str, Any]]:
-    """The model in a folder of ours or of Hugging Face, and the facts of ``myna.json`` (empty where there is none).
+    """The model in a folder, in float32, and the facts of its ``myna.json``; errors as :func:`open_model_folder`."""
+    found = open_model_folder(folder, torch.float32)
+    return found.model, found.facts
 
-    A missing, truncated or changed file, or a tensor that is not a number, is an :class:`InputError` that names it.
+
+def open_model_folder(
+    folder: Path | str,
+    dtype: torch.dtype | None = None,
+    pickled: Mapping[str, Tensor] | None = None,
+    wider: bool = False,
+) -> ModelFolder:
+    """What is in a folder of ours or of Hugging Face. ``dtype`` is what its weights become; None: what each is.
+
+    With ``wider`` weights in float64 make it that. ``pickled`` are the tensors of a folder without safetensors, read
+    by who trusts it. A missing, truncated or changed file, or a tensor that does not fit or is not a number, is an
+    :class:`InputError` that names it.
     """
     folder = Path(folder)
-    files.check_folder(folder)
-    facts: dict[str, Any] = {}
-    if (folder / "myna.json").exists():
-        facts = files.read_object(folder / "myna.json")
-        if facts.get("format") != FORMAT:
-            raise InputError(f"format {facts.get('format')} is not known to this version", where=folder / "myna.json")
-        files.verify(folder, facts.get("files"))
-    if not (folder / "config.json").exists():
-        raise InputError("this is not a model's folder: it has no config.json", where=folder)
-    settings = files.read_object(folder / "config.json")
-    weights = Weights(folder)
+    facts = read_facts(folder)
+    settings = read_settings(folder)
+    tensors = Weights(folder) if pickled is None else pickled
+    if wider and isinstance(tensors, Weights) and "F64" in tensors.dtypes:
+        dtype = torch.float64
     try:
-        return model_of(settings, weights), facts
+        model, family, bare = empty_model(settings, len(tensors))
+        left = family.load(model, tensors, bare, dtype)
+    except TensorError as error:
+        place = tensors.file_of(error.tensor) if isinstance(tensors, Weights) else folder
+        raise error.at(place) from None
     except InputError as error:
-        if error.where is None:
-            raise InputError(error.what, where=folder, remedy=error.remedy) from None
-        raise
+        raise in_config(error, folder) from None
+    return ModelFolder(model, settings, facts, family, bare, left)
 
 
-def _json(value: Any) -> bytes:
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The facts of ``myna.json``, none where it is not there, once the folder's files are as it says."""
+    files.check_folder(folder)
+    path = folder / "myna.json"
+    if not path.exists():
+        return {}
+    facts = files.read_object(path)
+    if facts.get("format") != FORMAT:
+        raise InputError(f"format {quoted(facts.get('format'))} is not known to this version", where=path)
+    files.verify(folder, facts.get("files"))
+    return facts
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The content of ``config.json``."""
+    files.check_folder(folder)
+    if not (folder / _CONFIG).exists():
+        raise InputError("this is not a model's folder: it has no config.json", where=folder)
+    return files.read_object(folder / _CONFIG)
+
+
+def in_config(error: InputError, folder: Path) -> InputError:
+    """An error of the tables with its place, which most often is ``config.json``."""
+    if error.where is not None:
+        return error
+    inside = error.what.startswith(f"{_CONFIG}: ")
+    where = folder / _CONFIG if inside else folder
+    return InputError(error.what.removeprefix(f"{_CONFIG}: "), where=where, remedy=error.remedy)
+
+
+def to_json(value: Any) -> bytes:
+    """Readable JSON."""
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
 
 

@@ -11,8 +11,10 @@ our own where there is none.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from myna.errors import InputError
-from myna.model.config import ModelConfig
+from myna.model.config import MOST_LAYERS, ModelConfig
 from myna.model.heads import FIXED_LABELS, LANGUAGE_KINDS, Model
 from myna.settings import reason
 
@@ -28,7 +30,7 @@ REQUIRED = object()
 GELU = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh"}
 ACTIVATIONS = GELU | {"relu": "relu", "relu2": "squared_relu", "silu": "silu", "swish": "silu", "tanh": "tanh"}
 # Settings of config.json that change nothing of what a model computes from given weights and tokens.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     """_name_or_path architectures model_type transformers_version torch_dtype dtype use_cache id2label label2id
     num_labels _num_labels problem_type finetuning_task bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id
     mask_token_id unk_token_id decoder_start_token_id forced_bos_token_id forced_eos_token_id initializer_factor
@@ -39,6 +41,36 @@ _HARMLESS = frozenset(
     num_return_sequences remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
     torchscript is_encoder_decoder tokenizer_class directionality""".split()  # noqa: SIM905
 )
+
+
+# More classes than any classifier has, so that a config.json of a few bytes can't ask for any memory.
+_MOST_LABELS = 1 << 17
+
+
+class TensorError(InputError):
+    """What is wrong with a tensor; ``at`` the file that holds it this becomes an :class:`InputError`."""
+
+    def __init__(self, tensor: str, what: str) -> None:
+        super().__init__(f"the tensor {shown(tensor)} {what}")
+        self.tensor = tensor
+
+    def at(self, where: str | Path) -> InputError:
+        """The same error with its place."""
+        return InputError(self.what, where=where)
+
+
+def shown(value: object) -> str:
+    """A value as an error tells it: as Python writes it, a name as it is; in one line, and not too long."""
+    try:
+        text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    except (RecursionError, ValueError):  # nested too deep; a number of too many digits
+        return "what is there"
+    return text if len(text) <= 90 else f"{text[:80]} …"
+
+
+def quoted(value: object) -> str:
+    """:func:`shown`, a string between quotes."""
+    return shown(repr(value)) if isinstance(value, str) else shown(value)
 
 
 class Field(NamedTuple):
@@ -83,7 +115,7 @@ class Settings:
     """``config.json`` as it is read: what is not asked for is told at the end."""
 
     def __init__(self, content: Mapping[str, Any], harmless: Sequence[str] = ()) -> None:
-        self._content, self._asked = content, {*_HARMLESS, *harmless}
+        self._content, self._asked = content, {*HARMLESS, *harmless}
 
     def __contains__(self, name: str) -> bool:
         return self._content.get(name) is not None
@@ -103,19 +135,20 @@ class Settings:
             return values[value]
         except (KeyError, TypeError):
             known = ", ".join(map(repr, values))
-            raise InputError(f"config.json: {name} = {value!r} is not supported, only {known}") from None
+            raise InputError(f"config.json: {name} = {quoted(value)} is not supported, only {known}") from None
 
     def must(self, **expected: Any) -> None:
         """Refuses another value of a setting than the one that these weights are read for; absent is that value."""
         for name, value in expected.items():
             if self.take(name, value) != value:
-                raise InputError(f"config.json: {name} = {self._content[name]!r} is not supported, only {value!r}")
+                what = f"config.json: {name} = {quoted(self._content[name])} is not supported"
+                raise InputError(f"{what}, only {quoted(value)}")
 
     def end(self) -> None:
         """Refuses what nobody has asked for."""
         for name, value in self._content.items():
             if name not in self._asked and value is not None:
-                raise InputError(f"config.json: {name} = {str(value)[:60]} is not supported in this family")
+                raise InputError(f"config.json: {shown(name)} = {quoted(value)} is not supported in this family")
 
 
 @dataclass(frozen=True)
@@ -147,9 +180,16 @@ class Family:
         try:
             return self._config(Settings(content, self.harmless), kind)
         except ValidationError as error:
-            raise InputError(f"config.json: {reason(error)}") from None
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            raise InputError(f"config.json: a setting has a value of the wrong kind ({error})") from None
+            raise InputError(f"config.json: {self._reason(error)}") from None
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise InputError(f"config.json: a setting has a value of the wrong kind ({shown(str(error))})") from None
+
+    def _reason(self, error: ValidationError) -> str:
+        """What a description refused first, under the name that ``config.json`` has for it."""
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        name = next((theirs for ours, theirs, *_ in self.fields if ours == place), None)
+        return reason(error) if name is None else f"{name} = {quoted(first['input'])}: {first['msg']}"
 
     def _config(self, settings: Settings, kind: str) -> ModelConfig:
         settings.must(**self.must)
@@ -157,6 +197,9 @@ class Family:
         head: dict[str, Any] = {}
         for ours, theirs, default, values in self.fields:
             value = settings.take(theirs, default) if values is None else settings.one_of(theirs, values, default)
+            if ours == "layers" and isinstance(value, (int, float)) and value > MOST_LAYERS:
+                # Before anything is made for each of them.
+                raise InputError(f"config.json: {theirs} = {quoted(value)} is not supported, only up to {MOST_LAYERS}")
             inner = ours.startswith("head.")
             (head if inner else parts)[ours.removeprefix("head.")] = value
         parts |= self.read(settings)
@@ -180,7 +223,8 @@ class Family:
 
     def kind(self, content: Mapping[str, Any]) -> tuple[str, bool]:
         """The kind of head that a folder has, and whether it is a bare trunk: the first kind stands for that."""
-        named = (content.get("architectures") or [None])[0]
+        given = content.get("architectures") or [None]
+        named = given[0] if isinstance(given, list) and isinstance(given[0], str) else None
         kinds = {head.architecture: kind for kind, head in self.heads.items()} | dict(self.aliases)
         return (kinds[named], False) if named in kinds else (next(iter(self.heads)), True)
 
@@ -196,33 +240,46 @@ class Family:
                     yield row._replace(ours=name, theirs=theirs), ours.pop(name)
         assert not ours, f"the table of {self.model_type} has no row for {', '.join(ours)}"
 
-    def tensors(self, model: Model) -> dict[str, Tensor]:
-        """The weights under the names and in the shapes of the family."""
+    def tensors(self, model: Model, bare: bool = False) -> dict[str, Tensor]:
+        """The weights under the names and in the shapes of the family; those of a ``bare`` trunk have no prefix."""
         theirs: dict[str, Tensor] = {}
         for row, tensor in self.placed(model):
+            if bare and row.ours.startswith("head."):
+                continue
             sizes = _sizes(row, tensor.shape[0], model.config)
             for name, part in zip(row.theirs, torch.split(tensor.detach(), sizes), strict=True):
                 part = part.T if row.transposed else part
+                name = name.removeprefix(self.prefix) if bare else name
                 theirs[name] = (part if row.unsqueezed is None else part.unsqueeze(row.unsqueezed)).contiguous()
         return theirs
 
-    def load(self, model: Model, tensors: Mapping[str, Tensor], bare: bool) -> None:
-        """Gives a model without weights those of a folder; without a head, in a bare trunk, zeros for it."""
+    def load(
+        self, model: Model, tensors: Mapping[str, Tensor], bare: bool, dtype: torch.dtype | None = torch.float32
+    ) -> list[str]:
+        """Gives a model without weights those of a folder; without a head, in a bare trunk, zeros for it.
+
+        ``dtype`` is what they become; None: what each is. Gives the names of the tensors that it has no use for.
+        """
         # Theirs by the name in a model with a head.
-        given = {self._full_name(name): name for name in tensors}
+        given: dict[str, str] = {}
+        for own in tensors:
+            name = self._full_name(own)
+            if given.setdefault(name, own) != own:
+                raise TensorError(own, f"is there twice, once as {shown(given[name])}")
         given = {name: own for name, own in given.items() if not any(part in name for part in self.ignored)}
         weights: dict[str, Tensor] = {}
         for row, empty in self.placed(model):
             if bare and row.ours.startswith("head.") and not any(name in given for name in row.theirs):
-                weights[row.ours] = torch.zeros(empty.shape)
+                weights[row.ours] = torch.zeros(empty.shape, dtype=dtype or torch.float32)
                 continue
             sizes = _sizes(row, empty.shape[0], model.config)
-            weights[row.ours] = _joined(row, tensors, given, empty.shape, sizes)
-        for name in given:
+            weights[row.ours] = _joined(row, tensors, given, empty.shape, sizes, dtype)
+        for name, own in given.items():
             if not any(name.startswith(pattern) for pattern in self.unused):
-                raise InputError(f"there is no place for the tensor {name} in this model")
+                raise TensorError(own, "has no place in this model")
         # Every parameter has been placed; a name that two stacks share is in the state twice, and here once.
         model.load_state_dict(weights, strict=False, assign=True)
+        return list(given.values())
 
     def _full_name(self, name: str) -> str:
         """The name in a model with a head: a bare trunk's tensors stand without the prefix."""
@@ -244,26 +301,35 @@ def _sizes(row: Row, rows: int, config: ModelConfig) -> list[int]:
 
 
 def _joined(
-    row: Row, tensors: Mapping[str, Tensor], given: dict[str, str], shape: torch.Size, sizes: Sequence[int]
+    row: Row,
+    tensors: Mapping[str, Tensor],
+    given: dict[str, str],
+    shape: torch.Size,
+    sizes: Sequence[int],
+    dtype: torch.dtype | None,
 ) -> Tensor:
     """Our tensor, filled part by part; what is taken leaves ``given``."""
     parts = []
     for name, size in zip(row.theirs, sizes, strict=True):
         if name not in given:
-            raise InputError(f"the tensor {name} is missing")
-        part = tensors[given.pop(name)]
+            raise TensorError(name, "is missing")
+        part = tensors[given[name]]
         if not part.is_floating_point():
-            raise InputError(f"the tensor {name} holds {part.dtype}, not numbers with a fraction")
+            raise TensorError(given[name], f"holds {part.dtype}, not numbers with a fraction")
         expected = [size, *shape[1:]]
         if row.transposed:
             expected.reverse()
         if row.unsqueezed is not None:
             expected.insert(row.unsqueezed % (len(expected) + 1), 1)
         if list(part.shape) != expected:
-            raise InputError(f"the tensor {name} is {tuple(part.shape)}, not {tuple(expected)}")
+            raise TensorError(given[name], f"is {tuple(part.shape)}, not {tuple(expected)} as config.json says")
+        del given[name]
         part = part if row.unsqueezed is None else part.squeeze(row.unsqueezed)
         parts.append(part.T if row.transposed else part)
-    joined = torch.empty(shape)
+    kept = functools.reduce(torch.promote_types, (part.dtype for part in parts)) if dtype is None else dtype
+    if len(parts) == 1 and parts[0].dtype == kept and parts[0].is_contiguous():
+        return parts[0]
+    joined = torch.empty(shape, dtype=kept)
     for place, part in zip(torch.split(joined, list(sizes)), parts, strict=True):
         place.copy_(part)
     return joined
@@ -275,7 +341,10 @@ def labels_of(content: Mapping[str, Any], kind: str) -> list[str]:
         return []
     names = content.get("id2label")
     if not names:  # transformers leaves out the names of two classes that were given none
-        return [f"LABEL_{n}" for n in range(int(content.get("num_labels") or 2))]
+        count = content.get("num_labels") or 2
+        if not isinstance(count, int) or not 0 < count <= _MOST_LABELS:
+            raise InputError(f"config.json: num_labels = {quoted(count)} is not supported, only 1 to {_MOST_LABELS}")
+        return [f"LABEL_{n}" for n in range(count)]
     try:
         return [str(names[str(number)]) for number in range(len(names))]
     except (KeyError, TypeError):

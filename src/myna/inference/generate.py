@@ -1,4 +1,4 @@
-"""Generation: a decoder goes on from a prompt, greedily or by sampling.
+"""Generation: a decoder goes on from a prompt, an encoder-decoder answers it, greedily or by sampling.
 
 Prompts of different length are read flat and decoded together in runs of equal length, without padding: each gets
 the tokens it would get alone. What is sampled is a function of (seed, number of the prompt, position).
@@ -7,7 +7,7 @@ the tokens it would get alone. What is sampled is a function of (seed, number of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from myna import randomness
 from myna.errors import InputError
+from myna.inference.manner import Manner
 from myna.model.cache import Cache
 from myna.model.flat import Flat, Run, flatten
 from myna.model.heads import Model, last_tokens
-from myna.tokens.encoding import encode
+from myna.model.transformer import EncoderDecoder
+from myna.tokens.encoding import encode, encode_framed
 from myna.tokens.tokenizer import Tokenizer
 
 
@@ -52,6 +54,8 @@ class Sampling:
 class Generated:
     """What came after ``prompt``: the ``text``, how many ``tokens`` it took, and why it ended.
 
+    ``goes_on`` says that the text goes on from the prompt; that of an encoder-decoder answers it.
+
     ``finish`` is ``stop`` (the model ended the document) or ``length`` (as many tokens as asked for, or the model's
     window is full). A character that was begun and not finished at the end is left out of the text.
     """
@@ -60,60 +64,108 @@ class Generated:
     text: str
     tokens: int
     finish: str
+    goes_on: bool = True
+
+    @property
+    def whole(self) -> str:
+        """The text with the prompt that it goes on from, if it does."""
+        return self.prompt + self.text if self.goes_on else self.text
 
 
 def generate(
-    model: Model, tokenizer: Tokenizer, prompts: Sequence[str], tokens: int = 100, sampling: Sampling | None = None
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    tokens: int = 100,
+    sampling: Sampling | None = None,
+    manner: Manner | None = None,
 ) -> list[Generated]:
-    """Goes on from each prompt by up to ``tokens`` tokens."""
-    if model.kind != "causal" or tokenizer.start is None:
+    """Goes on from each prompt by up to ``tokens`` tokens; an encoder-decoder reads it and writes another text."""
+    if model.kind not in ("causal", "sequence_to_sequence"):
         raise InputError("this model does not generate text", remedy="use a decoder (objective = causal)")
     if tokens < 1:
         raise InputError(f"tokens is {tokens}", remedy="give 1 or more")
-    window = model.config.maximum_length
-    read = [np.concatenate([[tokenizer.start], e.ids]).astype(np.int64) for e in encode(tokenizer, prompts)]
+    manner = Manner((tokenizer.end,)) if manner is None else manner
+    sampling = Sampling() if sampling is None else sampling
+    begin = tokenizer.end if tokenizer.start is None else tokenizer.start
+    if manner.begins:
+        read = [np.append(begin, e.ids).astype(np.int64) for e in encode(tokenizer, prompts)]
+    else:
+        read = [np.array(ids or [begin], np.int64) for ids in encode_framed(tokenizer, prompts)]
+    window, goes_on = model.config.maximum_length, model.kind == "causal"
     for prompt, ids in zip(prompts, read, strict=True):
-        if len(ids) >= window:
+        if len(ids) >= window + (not goes_on):
             what = f"the prompt {prompt[:20]!r} … has {len(ids)} tokens, the model reads {window}"
             raise InputError(what, remedy="shorten it")
-    assert tokenizer.end is not None
-    written: list[list[int]] = [[] for _ in prompts]
-    # A model may have more rows than its tokenizer has pieces; and no token but the end stands for no text.
-    barred = set(range(tokenizer.vocabulary_size, model.config.vocabulary_size)) | set(tokenizer.special_ids)
+    # A model may have more rows than its tokenizer has pieces; and what is drawn stands for text, or ends it.
+    barred = set(range(tokenizer.vocabulary_size, model.config.vocabulary_size))
+    if sampling.temperature:
+        barred |= set(tokenizer.special_ids) - set(manner.ends)
     allowed = torch.ones(model.config.vocabulary_size, dtype=torch.bool)
-    allowed[sorted(barred - {tokenizer.end})] = False
-    for number, token in _decode(model, read, tokens, tokenizer.end, allowed, sampling or Sampling()):
-        written[number].append(token)
+    allowed[sorted(barred)] = False
     results = []
-    for prompt, line in zip(prompts, written, strict=True):
-        stopped = line[-1] == tokenizer.end
-        text = tokenizer.decode(line[:-1] if stopped else line)
-        results.append(Generated(prompt, text.rstrip("\ufffd"), len(line), "stop" if stopped else "length"))
+    for prompt, ids, line in zip(prompts, read, write(model, read, tokens, manner, allowed, sampling), strict=True):
+        stopped = line[-1] in manner.ends
+        text = _text(tokenizer, ids.tolist() if goes_on else [], line[:-1] if stopped else line)
+        results.append(Generated(prompt, text.rstrip("\ufffd"), len(line), "stop" if stopped else "length", goes_on))
     return results
 
 
-def _decode(
-    model: Model, prompts: Sequence[NDArray[np.int64]], tokens: int, end: int, allowed: Tensor, sampling: Sampling
-) -> Iterator[tuple[int, int]]:
-    """Gives (number of the prompt, its next token) until each has ended."""
+def write(
+    model: Model,
+    prompts: Sequence[NDArray[np.int64]],
+    tokens: int,
+    manner: Manner,
+    allowed: Tensor | None = None,
+    sampling: Sampling | None = None,
+) -> list[list[int]]:
+    """The ids that a model writes after each of ``prompts``, or having read it: up to ``tokens``, with what ended it.
+
+    ``allowed``, ``(vocabulary,)``, says which ids may be chosen; None: all. None for ``sampling`` is greedy.
+    """
+    sampling = Sampling(temperature=0) if sampling is None else sampling
+    window = model.config.maximum_length
+    written: list[list[int]] = [[] for _ in prompts]
     rows = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    cache = Cache(model.config.layers)
     batch = flatten([prompts[number] for number in rows])
     with torch.inference_mode():
-        hidden = model.trunk(batch, cache)[last_tokens(batch)]
+        stack, memory, first = model.trunk, None, None
+        if isinstance(stack, EncoderDecoder):
+            if manner.start is None:
+                raise InputError("config.json: decoder_start_token_id is missing, with which the model's texts begin")
+            memory, first = stack.read(batch), manner.first
+            memory.projected = {}
+            stack, batch = stack.decoder, flatten([np.array([manner.start])] * len(rows))
+        cache = Cache(stack.config.layers)
         for count in range(1, tokens + 1):
-            logits = model.head(hidden, batch).masked_fill(~allowed, -torch.inf)
+            hidden = stack(batch, cache, memory)[last_tokens(batch)]
+            logits = model.head(hidden, batch)
+            if allowed is not None:
+                logits = logits.masked_fill(~allowed, -torch.inf)
             chosen = _choose(logits, rows, cache.lengths, sampling)
-            yield from zip(rows, chosen, strict=True)
-            window = model.config.maximum_length
-            going = [p for p, token in enumerate(chosen) if token != end and cache.lengths[p] < window]
-            if not going or count == tokens:
-                return
+            forced = first if count == 1 else manner.last if memory is not None and count == tokens else None
+            if forced is not None:
+                chosen = [forced] * len(rows)
+            for row, token in zip(rows, chosen, strict=True):
+                written[row].append(token)
+            going = [p for p, token in enumerate(chosen) if token not in manner.ends and cache.lengths[p] < window]
+            if not going:
+                break
             if len(going) < len(rows):
                 cache.select(going)
                 rows, chosen = [rows[p] for p in going], [chosen[p] for p in going]
+                if memory is not None:
+                    memory.spans = [memory.spans[p] for p in going]
             batch = _one_each(chosen, cache.lengths)
-            hidden = model.trunk(batch, cache)
+    return written
+
+
+def _text(tokenizer: Tokenizer, before: list[int], written: list[int]) -> str:
+    """The text of what was written: where spaces are not pieces, told by what the whole has more than the prompt."""
+    if tokenizer.kind == "byte_bpe" or not before:
+        return tokenizer.decode(written)
+    prompt, whole = tokenizer.decode(before), tokenizer.decode(before + written)
+    return whole[len(prompt) :] if whole.startswith(prompt) else tokenizer.decode(written)
 
 
 def _one_each(ids: Sequence[int], lengths: Sequence[int]) -> Flat:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myna.errors import InputError
-from myna.huggingface.folder import read_model_folder
+from myna.huggingface.folder import open_model_folder
+from myna.huggingface.weights import dtype_of
 from myna.inference.generate import Generated, Sampling, generate
+from myna.inference.manner import manner_of
 from myna.inference.predict import BATCH_TOKENS, predict, predictions, unlabelled
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model
@@ -32,10 +34,30 @@ _TASK_OF_HEAD = {"sequence": "classification", "token": "tagging"}
 
 
 class Loaded:
-    """A model with its tokenizer, and its task where it has one. ``facts`` are those of its ``myna.json``."""
+    """A model, with its tokenizer and its task where it has them. ``facts`` are those of its ``myna.json``.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, facts: dict[str, Any], folder: Path) -> None:
-        self.model, self.tokenizer, self.facts, self.folder = model, tokenizer, facts, folder
+    ``settings`` are its ``config.json``; ``bare`` says that its folder holds a trunk without a head.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer | None,
+        facts: dict[str, Any],
+        folder: Path,
+        settings: dict[str, Any] | None = None,
+        bare: bool = False,
+    ) -> None:
+        self.model, self._tokenizer, self.facts, self.folder = model, tokenizer, facts, folder
+        self.settings, self.bare = settings or {}, bare
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer; an :class:`InputError` where its folder has none."""
+        if self._tokenizer is None:
+            remedy = "put the model's tokenizer.json beside it, or give token ids (logits, hidden_states)"
+            raise InputError("there is no tokenizer in this folder", where=self.folder, remedy=remedy)
+        return self._tokenizer
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,28 +100,50 @@ class Loaded:
         seed: int = 0,
     ) -> Generated:
         """What the model writes after ``prompt``, see :func:`~myna.inference.generate.generate`."""
-        if self.model.kind != "causal":
+        if self.model.kind not in ("causal", "sequence_to_sequence") or self.bare:
             remedy = 'give a decoder (objective = "causal")'
             raise InputError("this model does not generate text", where=self.folder, remedy=remedy)
         sampling = Sampling(temperature, top_k, top_p, seed)
-        return generate(self.model, self.tokenizer, [prompt], tokens, sampling)[0]
+        size = self.model.config.vocabulary_size
+        manner = manner_of(self.folder, self.settings, self.facts, self.tokenizer, size)
+        return generate(self.model, self.tokenizer, [prompt], tokens, sampling, manner)[0]
 
-    def logits(self, token_ids: Sequence[Sequence[int]]) -> list[Tensor]:
+    def logits(
+        self, token_ids: Sequence[Sequence[int]], decoder_ids: Sequence[Sequence[int]] | None = None
+    ) -> list[Tensor]:
         """The logits of each sequence of ids: ``(length, vocabulary)``, ``(labels,)`` or ``(length, labels)``.
 
-        Ids are taken as they are; special tokens are the caller's. An empty sequence, one longer than the model's
-        window, or an id outside the vocabulary is an :class:`InputError`.
+        An encoder-decoder reads ``token_ids`` and gives the logits of ``decoder_ids``, one sequence for each. Ids are
+        taken as they are; special tokens are the caller's. An empty sequence, one longer than the model's window, or
+        an id outside the vocabulary is an :class:`InputError`; so is a folder that holds a trunk without a head.
         """
+        if self.bare:
+            what = "this folder holds a trunk without a head, which has no logits"
+            raise InputError(what, where=self.folder, remedy="use hidden_states or embed")
+        reads = isinstance(self.model.trunk, EncoderDecoder)
+        if reads != (decoder_ids is not None):
+            what = "an encoder-decoder needs decoder_ids" if reads else "this model has no decoder beside it"
+            raise InputError(what, where=self.folder, remedy=None if reads else "leave decoder_ids out")
+        if decoder_ids is not None and len(decoder_ids) != len(token_ids):
+            raise InputError(f"there are {len(token_ids)} sequences and {len(decoder_ids)} of decoder_ids")
+        targets = None if decoder_ids is None else self._lines(decoder_ids, "decoder sequence")
         found = [torch.empty(0)] * len(token_ids)
         for numbers, tokens, lengths in self._batches(token_ids):
-            logits = self.model(tokens)
+            if targets is None:
+                logits = self.model(tokens)
+            else:
+                target = [targets[number] for number in numbers]
+                logits, lengths = self.model(tokens, flatten(target)), list(map(len, target))
             parts = logits if self.model.kind == "sequence" else torch.split(logits, lengths)
             for number, part in zip(numbers, parts, strict=True):
                 found[number] = part
         return found
 
     def hidden_states(self, token_ids: Sequence[Sequence[int]]) -> list[list[Tensor]]:
-        """The embeddings and each layer's output of each sequence: ``layers + 1`` tensors ``(length, hidden)``."""
+        """The embeddings and each layer's output of each sequence: ``layers + 1`` tensors ``(length, hidden)``.
+
+        Of an encoder-decoder they are those of its encoder.
+        """
         found: list[list[Tensor]] = [[] for _ in token_ids]
         for numbers, tokens, lengths in self._batches(token_ids):
             for state in self.reader.hidden_states(tokens):
@@ -119,40 +163,49 @@ class Loaded:
             for window in windows(len(encoding.ids), self.model.config.maximum_length - 2):
                 lines.append(framed(self.tokenizer, encoding.ids[window.start : window.end]))
                 owners.append(number)
-        means = torch.zeros(len(lines), self.model.config.hidden_size)
+        kind = torch.promote_types(torch.float32, self.model.trunk.embeddings.words.weight.dtype)
+        means = torch.zeros(len(lines), self.model.config.hidden_size, dtype=kind)
         for numbers, tokens, lengths in self._batches(lines):
             for number, part in zip(numbers, torch.split(self.reader(tokens), lengths), strict=True):
-                means[number] = part.mean(0)
+                means[number] = part.to(kind).mean(0)
         index = torch.tensor(owners, dtype=torch.int64)
-        total = torch.zeros(len(texts), means.shape[1]).index_add_(0, index, means)
+        total = torch.zeros(len(texts), means.shape[1], dtype=kind).index_add_(0, index, means)
         return total / index.bincount(minlength=len(texts)).unsqueeze(1)
 
     def _batches(
         self, token_ids: Sequence[Sequence[int] | NDArray[np.int64]]
     ) -> Iterator[tuple[list[int], Flat, list[int]]]:
         """Batches of the sequences: their numbers, their tokens, their lengths."""
-        lines = [np.asarray(line, np.int64) for line in token_ids]
-        size = self.model.config.maximum_length
-        for number, line in enumerate(lines, 1):
-            if not 0 < len(line) <= size:
-                raise InputError(f"sequence {number} has {len(line)} tokens, the model takes 1 to {size}")
-            if line.min() < 0 or line.max() >= self.model.config.vocabulary_size:
-                raise InputError(f"sequence {number} has an id that is none of the vocabulary's")
+        lines = self._lines(token_ids, "sequence")
         lengths = np.array([len(line) for line in lines], np.int64)
         with torch.inference_mode():
             for chosen in micro_batches(lengths, BATCH_TOKENS):
                 yield chosen.tolist(), flatten([lines[number] for number in chosen]), lengths[chosen].tolist()
 
+    def _lines(self, token_ids: Sequence[Sequence[int] | NDArray[np.int64]], what: str) -> list[NDArray[np.int64]]:
+        lines = [np.asarray(line, np.int64) for line in token_ids]
+        size = self.model.config.maximum_length
+        for number, line in enumerate(lines, 1):
+            if not 0 < len(line) <= size:
+                raise InputError(f"{what} {number} has {len(line)} tokens, the model takes 1 to {size}")
+            if line.min() < 0 or line.max() >= self.model.config.vocabulary_size:
+                raise InputError(f"{what} {number} has an id that is none of the vocabulary's")
+        return lines
 
-def load(folder: Path | str) -> Loaded:
-    """The model in a folder of ours, or in a bare one of Hugging Face (BERT, GPT-2).
 
-    A folder that is missing, damaged or of an unknown kind is an :class:`InputError` that says so.
+def load(folder: Path | str, dtype: str | torch.dtype | None = None) -> Loaded:
+    """The model in a folder of ours, or in a bare one of Hugging Face, with or without a tokenizer.
+
+    ``dtype`` is ``float32``, ``bfloat16``, ``float16`` or ``float64``. None is float32, in which a processor is
+    fastest whatever the file holds, and float64 where that is what it holds. A folder that is missing, damaged or of
+    an unknown kind is an :class:`InputError` that says so.
     """
     folder = Path(folder)
-    model, facts = read_model_folder(folder)
-    tokenizer = Tokenizer.open(folder)
-    if tokenizer.vocabulary_size > model.config.vocabulary_size:
-        what = f"the tokenizer has {tokenizer.vocabulary_size} pieces, the model {model.config.vocabulary_size}"
-        raise InputError(what, where=folder, remedy="put the model's own tokenizer beside it")
-    return Loaded(model, tokenizer, facts, folder)
+    given = None if dtype is None else dtype_of(dtype)
+    found = open_model_folder(folder, given or torch.float32, wider=given is None)
+    tokenizer = Tokenizer.open(folder) if (folder / "tokenizer.json").exists() else None
+    rows = found.model.config.vocabulary_size
+    if tokenizer is not None and tokenizer.vocabulary_size > rows:
+        what = f"the tokenizer has {tokenizer.vocabulary_size} pieces, the model {rows} (rows of {found.embeddings})"
+        raise InputError(what, where=folder / "tokenizer.json", remedy="put the model's own tokenizer beside it")
+    return Loaded(found.model, tokenizer, found.facts, folder, found.settings, found.bare)

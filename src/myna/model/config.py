@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from myna.settings import Section, setting
 
 Mixer = Literal["attention", "convolution", "convolution+attention"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "squared_relu", "silu", "tanh"]
-Share = Field(ge=0, lt=1)
+# Deeper and wider than any model that there is, so that a description of a few bytes can't ask for any memory.
+MOST_LAYERS, _WIDEST, _MANY, _ROWS = 1024, 1 << 20, 1 << 16, 1 << 24
 
 
 class RotaryScaling(Section):
@@ -44,20 +45,28 @@ class HeadConfig(Section):
 class ModelConfig(Section):
     """A Transformer by its parts. Sizes are counts of units, not bytes."""
 
-    vocabulary_size: int = setting(description="pieces of the tokenizer", gt=0)
-    hidden_size: int = setting(256, "width of the residual stream", gt=0)
-    layers: int = setting(4, "blocks", ge=0)
-    decoder_layers: int = setting(0, "blocks of the decoder of an encoder-decoder; 0: there is none", ge=0)
-    heads: int = setting(4, "attention heads of a layer", gt=0)
-    key_value_heads: int | None = setting(None, "heads of keys and values, each shared by several; none: heads", gt=0)
-    head_size: int | None = setting(None, "channels of a head; none: hidden_size / heads", gt=0)
-    feed_forward_size: int = setting(1024, "width inside the feed-forward network", gt=0)
-    maximum_length: int = setting(512, "positions: the longest piece of a document, special tokens included", gt=1)
+    vocabulary_size: int = setting(description="pieces of the tokenizer", gt=0, le=_ROWS)
+    hidden_size: int = setting(256, "width of the residual stream", gt=0, le=_WIDEST)
+    layers: int = setting(4, "blocks", ge=0, le=MOST_LAYERS)
+    decoder_layers: int = setting(
+        0, "blocks of the decoder of an encoder-decoder; 0: there is none", ge=0, le=MOST_LAYERS
+    )
+    heads: int = setting(4, "attention heads of a layer", gt=0, le=_MANY)
+    key_value_heads: int | None = setting(
+        None, "heads of keys and values, each shared by several; none: heads", gt=0, le=_MANY
+    )
+    head_size: int | None = setting(None, "channels of a head; none: hidden_size / heads", gt=0, le=_MANY)
+    feed_forward_size: int = setting(1024, "width inside the feed-forward network", gt=0, le=_ROWS)
+    maximum_length: int = setting(
+        512, "positions: the longest piece of a document, special tokens included", gt=1, le=_ROWS
+    )
 
-    embedding_size: int | None = setting(None, "width of the embeddings, projected to hidden_size; none: as wide", gt=0)
+    embedding_size: int | None = setting(
+        None, "width of the embeddings, projected to hidden_size; none: as wide", gt=0, le=_WIDEST
+    )
     embedding_scale: float = setting(1.0, "what the embeddings of words are multiplied with", gt=0)
     embedding_norm: bool | None = setting(None, "a norm after the embeddings; none: in a post-norm stack")
-    segments: int = setting(0, "segment embeddings; 0: none (BERT has 2)", ge=0)
+    segments: int = setting(0, "segment embeddings; 0: none (BERT has 2)", ge=0, le=_MANY)
     tied: bool = setting(True, "a language model's output layer is the embedding matrix")
     output_scale: float = setting(1.0, "what reaches the output layer of a language model is multiplied with", gt=0)
 
@@ -69,19 +78,21 @@ class ModelConfig(Section):
     attention_scale: float | None = setting(None, "what scores are multiplied with; none: 1 / sqrt(head_size)", gt=0)
     query_key_norm: bool = setting(False, "a norm over each head's queries and keys")
     mixer: Mixer | list[Mixer] = setting("attention", "what layers mix positions by: one for all, or one for each")
-    kernel_size: int = setting(9, "positions that a convolution sees", gt=0)
-    convolution_ratio: int = setting(2, "convolution+attention: 1/ratio of the heads is attention", gt=1)
+    kernel_size: int = setting(9, "positions that a convolution sees", gt=0, le=_MANY)
+    convolution_ratio: int = setting(2, "convolution+attention: 1/ratio of the heads is attention", gt=1, le=_MANY)
     side_weights: bool = setting(False, "convolution+attention: a learned weight for each side")
 
     positions: Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"] = setting(
         "learned", "how a position is told"
     )
-    position_offset: int = setting(0, "learned: rows before that of the first position (RoBERTa, BART: 2)", ge=0)
+    position_offset: int = setting(
+        0, "learned: rows before that of the first position (RoBERTa, BART: 2)", ge=0, le=_ROWS
+    )
     rotary_base: float = setting(10000.0, "rotary: the base of the wavelengths", gt=0)
     rotary_local_base: float | None = setting(None, "rotary: the same in layers with a window; none: the same", gt=0)
     rotary_share: float = setting(1.0, "rotary: share of a head's channels that turn", gt=0, le=1)
     rotary_scaling: RotaryScaling | None = setting(None, "rotary: how longer texts are reached")
-    relative_buckets: int = setting(32, "relative: classes of distances (T5)", gt=1)
+    relative_buckets: int = setting(32, "relative: classes of distances (T5)", gt=1, le=_MANY)
     relative_distance: int = setting(128, "relative: the distance from which all are alike", gt=1)
 
     norm: Literal["layer_norm", "rms_norm"] = setting("layer_norm", "the kind of norm")
@@ -138,6 +149,8 @@ class ModelConfig(Section):
             raise ValueError("global_every is for a window; set window too")
         if self.decoder_layers and (self.attention != "bidirectional" or self.layer_groups or self.window):
             raise ValueError('an encoder-decoder has attention = "bidirectional", no window and no layer_groups')
+        if self.positions == "sinusoidal" and self.maximum_length * (self.embedding_size or self.hidden_size) > _ROWS:
+            raise ValueError(f"maximum_length = {self.maximum_length} is too long for a table of sinusoidal positions")
         if self.initializer == "fan_in" and self.mixers != {"attention"}:
             raise ValueError('initializer = "fan_in" is for attention alone')
         return self

@@ -72,8 +72,9 @@ class TaskItems:
 
 
 def framed(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The ids between the tokens that begin and end every text, ``(tokens + 2,)``."""
-    return np.concatenate([[tokenizer.start], ids, [tokenizer.end]]).astype(np.int64)
+    """The ids between the tokens that begin and end every text, ``(tokens + 2,)``; one less where none begins it."""
+    before = [] if tokenizer.start is None else [tokenizer.start]
+    return np.concatenate([before, ids, [tokenizer.end]]).astype(np.int64)
 
 
 class Prediction(Protocol):

@@ -87,6 +87,11 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], words: Sequence[Words | N
     ]
 
 
+def encode_framed(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of each text between the special tokens that its tokenizer puts there itself, if any."""
+    return [line.ids for line in _library(tokenizer, texts, framed=True)]
+
+
 def encode_words(tokenizer: Tokenizer, words: Sequence[Sequence[str]]) -> list[Encoding]:
     """The pieces of texts that are given as words: unit ``i`` is word ``i``, and each has one piece at least.
 
@@ -101,9 +106,9 @@ def encode_words(tokenizer: Tokenizer, words: Sequence[Sequence[str]]) -> list[E
     return [_assemble([table[form] for form in text]) for text in forms]
 
 
-def _library(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
+def _library(tokenizer: Tokenizer, texts: Sequence[str], framed: bool = False) -> list[Any]:
     try:
-        lines: list[Any] = tokenizer.backend.encode_batch(list(texts), add_special_tokens=False)
+        lines: list[Any] = tokenizer.backend.encode_batch(list(texts), add_special_tokens=framed)
     except (TypeError, UnicodeEncodeError):
         for number, text in enumerate(texts):
             if any("\ud800" <= character <= "\udfff" for character in text):

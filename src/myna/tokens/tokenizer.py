@@ -1,4 +1,5 @@
-"""Tokenizers: two kinds, trained on the training split of some corpora, and opened from any Hugging Face folder.
+"""Tokenizers: two kinds, trained on the training split of some corpora; these and a third are opened from any
+Hugging Face folder.
 
 ``wordpiece`` is BERT's: a Han character is a piece of its own, other words are cut into pieces of which all but the
 first begin with ``##``. It can write every character that the training split holds, and printable ASCII besides.
@@ -6,6 +7,8 @@ first begin with ``##``. It can write every character that the training split ho
 ``byte_bpe`` is byte-level BPE: it writes every text and gives it back exactly. Text is first cut so that a run of Han
 characters stands apart from Latin letters and digits and no space joins it; a space before a Latin word is part of
 it. Where the corpus brings words, no piece is learnt across the border of two Chinese ones.
+
+``sentencepiece`` is opened only: Unigram (T5), and BPE that writes a space as ▁ (the first Llamas).
 
 The same text always gives the same bytes of ``tokenizer.json``.
 """
@@ -32,7 +35,7 @@ from myna.tokens.characters import close_up, han
 
 VERSION = 1
 
-Kind = Literal["wordpiece", "byte_bpe"]
+Kind = Literal["wordpiece", "byte_bpe", "sentencepiece"]
 Report = Callable[[str, float], None]
 
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -81,7 +84,9 @@ class TokenizerConfig(Section):
     """A tokenizer to train: ``[tokenizer.NAME]`` in a recipe."""
 
     corpus: Names = setting(description="the corpus to train on, or a list of them", min_length=1)
-    kind: Kind = setting("wordpiece", "wordpiece (as BERT) or byte_bpe (as GPT, writes every text)")
+    kind: Literal["wordpiece", "byte_bpe"] = setting(
+        "wordpiece", "wordpiece (as BERT) or byte_bpe (as GPT, writes every text)"
+    )
     vocabulary: int = setting(8192, "the number of pieces, special ones included", ge=1, le=1 << 24)
     lowercase: bool = setting(False, "lower-case the text and take accents away (wordpiece)")
     minimum_frequency: int = setting(2, "the least occurrences of a pair of pieces that becomes a piece", ge=1)
@@ -106,9 +111,9 @@ class Tokenizer:
     """A tokenizer in a folder: ids of text, and text of ids.
 
     ``vocabulary_size`` is one more than the greatest id. ``start`` and ``end`` are the ids put around a text (those of
-    [CLS] and [SEP], or of <|endoftext|> twice); ``unknown``, ``mask`` and ``pad`` are None where there is none.
-    ``special_ids`` are all ids that stand for no text, ascending. ``backend`` is the library's own tokenizer, without
-    truncation or padding, to which a special token's name within a text is mere text.
+    [CLS] and [SEP], or of <|endoftext|> twice). Where there is none, ``start`` (T5), ``unknown``, ``mask`` and ``pad``
+    are None. ``special_ids`` are all ids that stand for no text, ascending. ``backend`` is the library's own tokenizer,
+    without truncation or padding, to which a special token's name within a text is mere text.
     """
 
     def __init__(
@@ -118,13 +123,14 @@ class Tokenizer:
         self.backend = backend
         self.kind: Kind = _kind(plain, folder)
         self.vocabulary_size: int = 1 + max(backend.get_vocab(with_added_tokens=True).values())
-        self.unknown: int | None = self._id(plain["model"].get("unk_token"))
+        of_unigram = plain["model"].get("unk_id")
+        self.unknown: int | None = self._id(plain["model"].get("unk_token")) if of_unigram is None else of_unigram
         roles = {role: self._role(names, *places) for role, places in _ROLES.items()}
-        if roles["start"] is None or roles["end"] is None:
+        if roles["end"] is None:
             raise InputError(
-                "this tokenizer has no token for the start or the end of a text",
+                "this tokenizer has no token for the end of a text",
                 where=folder,
-                remedy="name cls_token and sep_token, or bos_token and eos_token, in tokenizer_config.json",
+                remedy="name sep_token or eos_token in tokenizer_config.json",
             )
         self.start, self.end = roles["start"], roles["end"]
         self.mask, self.pad = roles["mask"], roles["pad"]
@@ -135,7 +141,7 @@ class Tokenizer:
 
     @classmethod
     def open(cls, folder: Path | str) -> Tokenizer:
-        """The tokenizer whose ``tokenizer.json`` lies in ``folder``, Myna's own or of the kind of BERT's or GPT-2's.
+        """The tokenizer whose ``tokenizer.json`` lies in ``folder``, Myna's own or of another's making.
 
         Raises :class:`InputError` where the file is missing, damaged or of another kind.
         """
@@ -144,8 +150,10 @@ class Tokenizer:
         plain = files.read_object(path)
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise InputError(f"this is no tokenizer ({error})", where=path) from error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises nothing narrower, and where it panics nothing less
+            raise InputError(f"this is no tokenizer ({str(error)[:200]})", where=path) from error
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
@@ -165,7 +173,9 @@ class Tokenizer:
             text: str = self.backend.decode(kept, skip_special_tokens=False)
             return text
         pieces = ["\ufffd" if id == self.unknown else self.piece(id) for id in kept]
-        return close_up(self.backend.decoder.decode(pieces))
+        decoder = self.backend.decoder
+        text = " ".join(pieces) if decoder is None else decoder.decode(pieces)
+        return close_up(text) if self.kind == "wordpiece" else text
 
     def piece(self, id: int) -> str:
         """What an id stands for, readable: bytes that are no whole character are written ⟨E4⟩.
@@ -175,7 +185,7 @@ class Tokenizer:
         piece: str | None = self.backend.id_to_token(int(id))
         if piece is None:
             raise InputError(f"there is no piece {id} in a vocabulary of {self.vocabulary_size}", where=self.folder)
-        if self.kind == "wordpiece" or id in self._special or not set(piece) <= _BYTES.keys():
+        if self.kind != "byte_bpe" or id in self._special or not set(piece) <= _BYTES.keys():
             return piece
         text = bytes(_BYTES[symbol] for symbol in piece).decode("utf-8", "surrogateescape")
         return "".join(f"⟨{ord(c) - 0xDC00:02X}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
@@ -186,8 +196,9 @@ class Tokenizer:
 
     def _role(self, names: dict[str, Any], keys: Sequence[str], usual: Sequence[str]) -> int | None:
         entries = [names[key] for key in keys if names.get(key)]
-        contents = [entry["content"] if isinstance(entry, dict) else entry for entry in entries]
-        return next((id for token in (*contents, *usual) if (id := self._id(token)) is not None), None)
+        contents = [entry.get("content") if isinstance(entry, dict) else entry for entry in entries]
+        named = (token for token in (*contents, *usual) if isinstance(token, str))
+        return next((id for token in named if (id := self._id(token)) is not None), None)
 
 
 def _kind(plain: dict[str, Any], folder: Path) -> Kind:
@@ -196,10 +207,12 @@ def _kind(plain: dict[str, Any], folder: Path) -> Kind:
         return "wordpiece"
     if model.get("type") == "BPE" and "ByteLevel" in str(plain.get("decoder")):
         return "byte_bpe"
+    if model.get("type") == "Unigram" or (model.get("type") == "BPE" and "▁" in str(plain.get("decoder"))):
+        return "sentencepiece"
     raise InputError(
         f"a tokenizer of the kind {model.get('type')} cannot be used here",
         where=folder / "tokenizer.json",
-        remedy="WordPiece (as BERT's) and byte-level BPE (as GPT-2's) can",
+        remedy="WordPiece (as BERT's), byte-level BPE (as GPT-2's) and SentencePiece's kinds (as T5's) can",
     )
 
 
