@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myna.model.config import HeadConfig, ModelConfig
 from myna.model.flat import Flat, document_lengths, document_starts
-from myna.model.layers import ACTIVATIONS, Dropout, make_norm
+from myna.model.layers import ACTIVATIONS, Dropout, logits_of, make_norm
 from myna.model.transformer import EncoderDecoder, Transformer, initialize
 
 # Dropouts of heads, told apart from those of the layers.
@@ -64,7 +63,7 @@ class LanguageHead(nn.Module):
 
     def forward(self, hidden: Tensor, tokens: Flat) -> Tensor:
         """Logits of every row, ``(rows, vocabulary)``."""
-        return F.linear(self.features(hidden), self.weight, self.bias)
+        return logits_of(self.features(hidden), self.weight, self.bias)
 
 
 class _LabelHead(nn.Module):

@@ -92,6 +92,21 @@ def make_norm(config: ModelConfig, size: int | None = None) -> nn.Module:
     return nn.LayerNorm(size, config.norm_epsilon, bias=config.norm_bias)
 
 
+def logits_of(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``rows @ weight.T + bias`` over a vocabulary: ``(rows, width)`` and ``(vocabulary, width)``.
+
+    Without gradients the result is ``(rows, vocabulary)`` of a wider tensor, whose rows begin at multiples of 16
+    numbers: a processor's product into rows of an odd length, as most vocabularies are, takes 1.1 to 1.5 times as long.
+    """
+    if torch.is_grad_enabled():
+        return F.linear(rows, weight, bias)
+    size = weight.shape[0]
+    result = rows.new_empty(rows.shape[0], -(-size // 16) * 16)[:, :size]
+    if bias is None:
+        return torch.mm(rows, weight.T, out=result)
+    return torch.addmm(bias, rows, weight.T, out=result)
+
+
 class Embeddings(nn.Module):
     """What a token is, where it stands, and (BERT) which segment it belongs to; summed, normed, projected.
 

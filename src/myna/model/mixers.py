@@ -31,23 +31,28 @@ def by_document(heads: Tensor, run: Run) -> Tensor:
     return heads[run.rows].view(run.documents, run.length, *heads.shape[1:]).transpose(1, 2)
 
 
+def by_token(heads: Tensor) -> Tensor:
+    """The way back: ``(documents, heads, length, channels)`` as ``(tokens, heads, channels)``."""
+    return heads.transpose(1, 2).flatten(0, 1)
+
+
 class _AttendRuns(torch.autograd.Function):
     """Attention over all runs as one step of the graph.
 
     Autograd would keep a node for each slice of each run, and in the backward a tensor of the size of the whole batch
-    for each; here the gradients are written straight into their place.
+    for each; here the gradients of all runs are put together once.
     """
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, reach: Reach, scale: float) -> Tensor:
-        output = torch.empty_like(queries, memory_format=torch.contiguous_format)
-        normalizers = []
+        pieces, normalizers = [], []
         for run, mask in zip(reach.runs, reach.masks, strict=True):
             parts = (by_document(part, run) for part in (queries, keys, values))
             causal = reach.causal and mask is None
             mixed, normalizer = _FLASH(*parts, 0.0, causal, attn_mask=mask, scale=scale)
-            by_document(output, run).copy_(mixed)
+            pieces.append(by_token(mixed))
             normalizers.append(normalizer)
+        output = torch.cat(pieces)
         ctx.save_for_backward(queries, keys, values, output, *normalizers)
         ctx.reach, ctx.scale = reach, scale
         return output
@@ -56,15 +61,14 @@ class _AttendRuns(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values, output, *normalizers = ctx.saved_tensors
-        results = [torch.empty_like(gradient) for _ in range(3)]
+        pieces = []
         reach: Reach = ctx.reach
         for run, mask, normalizer in zip(reach.runs, reach.masks, normalizers, strict=True):
             upstream, *parts, mixed = (by_document(p, run) for p in (gradient, queries, keys, values, output))
             causal = reach.causal and mask is None
             found = _FLASH_BACKWARD(upstream, *parts, mixed, normalizer, 0.0, causal, attn_mask=mask, scale=ctx.scale)
-            for result, part in zip(results, found, strict=True):
-                by_document(result, run).copy_(part)
-        return *results, None, None
+            pieces.append([by_token(part) for part in found])
+        return *(torch.cat(parts) for parts in zip(*pieces, strict=True)), None, None
 
 
 class Attention(nn.Module):
@@ -123,7 +127,7 @@ class Attention(nn.Module):
             dropped = None if not drops or reach.keys is None else reach.keys[run.rows]
             causal = reach.causal and run.length > 1
             found = self.look_up(of_queries, of_keys, of_values, reach.masks[number], causal, dropped)
-            pieces.append(found.transpose(1, 2).flatten(0, 1))
+            pieces.append(by_token(found))
             row += run.documents
         return torch.cat(pieces)
 
@@ -147,8 +151,8 @@ class Attention(nn.Module):
             scores = scores.masked_fill(future, -torch.inf)
         shares = (scores if mask is None else scores + mask).softmax(3)
         documents, heads, length, total = shares.shape
-        by_token = shares.transpose(1, 2).reshape(documents * length, heads * total)
-        shares = self.dropout(by_token, dropped).view(documents, length, heads, total).transpose(1, 2)
+        shares = self.dropout(by_token(shares).flatten(1), dropped)
+        shares = shares.view(documents, length, heads, total).transpose(1, 2)
         result: Tensor = shares @ values
         return result
 
@@ -179,7 +183,7 @@ class CrossAttention(Attention):
                 keys, values = (part.expand(run.documents, -1, -1, -1) for part in (keys, values))
             dropped = dropping[run.rows] if dropping is not None and self.dropout.rate > 0 else None
             found = self.look_up(by_document(queries, run), keys, values, None, False, dropped)
-            pieces.append(found.transpose(1, 2).flatten(0, 1))
+            pieces.append(by_token(found))
         assert self.output is not None
         result: Tensor = self.output(torch.cat(pieces).flatten(1))
         return result

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from myna.model.layers import logits_of
+
 # 512 rows of a vocabulary of 30,000 are 60 MB in float32: large enough for the product, small beside the model.
 CHUNK_ROWS = 512
 
@@ -17,12 +19,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, wanted: bool) -> Tensor:
         total = hidden.new_zeros(())
         hidden_gradient = torch.empty_like(hidden) if wanted else None
-        weight_gradient = torch.zeros_like(weight) if wanted else None
+        weight_gradient = torch.empty_like(weight) if wanted else None
         bias_gradient = torch.zeros_like(bias) if wanted and bias is not None else None
-        for start in range(0, hidden.shape[0], CHUNK_ROWS):
+        # Once even without rows, for the gradient of the weight to be zero then.
+        for start in range(0, max(hidden.shape[0], 1), CHUNK_ROWS):
             rows = hidden[start : start + CHUNK_ROWS]
             wanted_ids = targets[start : start + CHUNK_ROWS].unsqueeze(1)
-            logits = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            logits = logits_of(rows, weight, bias)
             scored = logits.gather(1, wanted_ids)
             highest = logits.amax(1, keepdim=True)
             exponentials = logits.sub_(highest).exp_()
@@ -34,7 +37,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             gradient = exponentials.div_(sums)
             gradient.scatter_add_(1, wanted_ids, gradient.new_full((1, 1), -1.0).expand(wanted_ids.shape))
             torch.mm(gradient, weight, out=hidden_gradient[start : start + CHUNK_ROWS])
-            weight_gradient.addmm_(gradient.T, rows)
+            weight_gradient.addmm_(gradient.T, rows, beta=1 if start else 0)
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(0)
         ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
@@ -66,7 +69,7 @@ def target_nats(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Te
     with torch.no_grad():
         for start in range(0, hidden.shape[0], CHUNK_ROWS):
             rows = hidden[start : start + CHUNK_ROWS]
-            logits = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+            logits = logits_of(rows, weight, bias)
             pieces.append(
                 torch.nn.functional.cross_entropy(logits, targets[start : start + CHUNK_ROWS], reduction="none")
             )
