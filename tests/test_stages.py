@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from myna import files, stages
+from myna import files, kinds, stages
 from myna.errors import InputError, RunError
 from myna.fingerprints import KnownFiles
 from myna.kinds import KINDS
