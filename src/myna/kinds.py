@@ -6,20 +6,24 @@ What is done is done elsewhere; here stands only which module does it, and what 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from myna.corpus.sources import source_files
 from myna.errors import InputError
 from myna.ledger import Ledger
+from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
 from myna.settings import Section, result_settings
+from myna.tokens.tokenizer import TOKENIZER_FILES, TokenizerConfig
 
 Report = Callable[[str, float], None]
+
+Table = TypeVar("Table", TokenizerConfig, PretrainConfig)
 
 _VERSION = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
@@ -84,10 +88,12 @@ def _corpora(recipe: Recipe) -> dict[str, Needs]:
 
 
 def _tokenizers(recipe: Recipe) -> dict[str, Needs]:
-    return {
-        name: Needs(result_settings(config), tuple(f"corpus.{corpus}" for corpus in config.corpus))
-        for name, config in recipe.tokenizer.items()
-    }
+    needs = {}
+    for name, config in _ancestors_first(recipe.tokenizer).items():
+        start = _start(config.start_from, "tokenizer", recipe.tokenizer, TOKENIZER_FILES)
+        inputs = (*(f"corpus.{corpus}" for corpus in config.corpus), *start.inputs)
+        needs[name] = Needs({**result_settings(config), **start.settings}, inputs, start.sources)
+    return needs
 
 
 def _token_stores(recipe: Recipe) -> dict[str, Needs]:
@@ -104,30 +110,56 @@ def _token_stores(recipe: Recipe) -> dict[str, Needs]:
 
 
 def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
-    return {
-        name: Needs(
-            _settings(config),
-            (f"tokenizer.{config.tokenizer}", *(f"tokens.{corpus}-{config.tokenizer}" for corpus in config.corpus)),
-            seed=recipe.seed if config.seed is None else config.seed,
+    needs = {}
+    for name, config in _ancestors_first(recipe.pretrain).items():
+        start = _start(config.start_from, "pretrain", recipe.pretrain)
+        stores = (f"tokens.{corpus}-{config.tokenizer}" for corpus in config.corpus)
+        needs[name] = Needs(
+            {**_settings(config), **start.settings},
+            (f"tokenizer.{config.tokenizer}", *stores, *start.inputs),
+            start.sources,
+            recipe.seed if config.seed is None else config.seed,
         )
-        for name, config in recipe.pretrain.items()
-    }
+    return needs
 
 
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
     for name, config in recipe.finetune.items():
-        settings = _settings(config)
-        inputs: tuple[str, ...] = (f"corpus.{config.corpus}",)
-        sources: tuple[tuple[str, Path], ...] = ()
-        if config.start_from in recipe.pretrain:
-            inputs = (*inputs, f"pretrain.{config.start_from}")
-        else:
-            model = Path(config.start_from)
-            settings["start_from"] = None
-            sources = tuple((path.name, path) for path in sorted(model.iterdir()) if path.is_file())
-        needs[name] = Needs(settings, inputs, sources, recipe.seed if config.seed is None else config.seed)
+        start = _start(config.start_from, "pretrain", recipe.pretrain)
+        needs[name] = Needs(
+            {**_settings(config), **start.settings},
+            (f"corpus.{config.corpus}", *start.inputs),
+            start.sources,
+            recipe.seed if config.seed is None else config.seed,
+        )
     return needs
+
+
+def _ancestors_first(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables of a kind in their order, but each behind the one that it starts from."""
+    ordered: dict[str, Table] = {}
+
+    def place(name: str) -> None:
+        start = tables[name].start_from
+        if start is not None and start in tables and name not in ordered:
+            place(start)
+        ordered[name] = tables[name]
+
+    for name in tables:
+        place(name)
+    return ordered
+
+
+def _start(start_from: str | None, kind: str, tables: Mapping[str, Section], names: Sequence[str] = ()) -> Needs:
+    """What a stage needs of what it starts from: another stage of the kind, or the files (or ``names``) of a folder."""
+    if start_from is None:
+        return Needs({})
+    if start_from in tables:
+        return Needs({}, (f"{kind}.{start_from}",))
+    # A folder is known by its files, wherever it lies.
+    found = (path for path in sorted(Path(start_from).iterdir()) if path.is_file())
+    return Needs({"start_from": None}, (), tuple((p.name, p) for p in found if not names or p.name in names))
 
 
 def _settings(config: Section) -> dict[str, Any]:
@@ -182,10 +214,16 @@ def _prepare(recipe: Recipe, run: Path, name: str, folder: Path, report: Report)
 
 def _train_tokenizer(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.corpus.document import Corpus
+    from myna.tokens.growing import take_tokenizer
     from myna.tokens.tokenizer import train_tokenizer
 
     config = recipe.tokenizer[name]
-    return train_tokenizer([Corpus.open(run / "corpus" / corpus) for corpus in config.corpus], config, folder, report)
+    corpora = [Corpus.open(run / "corpus" / corpus) for corpus in config.corpus]
+    if config.start_from is None:
+        return train_tokenizer(corpora, config, folder, report)
+    own = config.start_from in recipe.tokenizer
+    start_from = run / "tokenizer" / config.start_from if own else Path(config.start_from)
+    return take_tokenizer(start_from, corpora, config, folder, report)
 
 
 def _encode(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
@@ -201,17 +239,16 @@ def _pretrain(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
     from myna.pretraining import pretrain
 
     config = recipe.pretrain[name]
-    return pretrain(
-        config, run / "tokenizer" / config.tokenizer, _tokens_of(recipe, run, name), folder, recipe.seed, report
-    )
+    tokenizer, stores = run / "tokenizer" / config.tokenizer, _tokens_of(recipe, run, name)
+    start_from = None if config.start_from is None else _model_of(recipe, run, config.start_from)
+    return pretrain(config, tokenizer, stores, folder, recipe.seed, report, start_from)
 
 
 def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.finetuning import finetune
 
     config = recipe.finetune[name]
-    own = config.start_from in recipe.pretrain
-    start_from = run / "pretrain" / config.start_from / "model" if own else Path(config.start_from)
+    start_from = _model_of(recipe, run, config.start_from)
     return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report)
 
 
@@ -234,6 +271,11 @@ def _write_report(recipe: Recipe, run: Path, name: str, folder: Path, report: Re
     from myna.evaluation.report import write_report
 
     return write_report(recipe, run, folder / "report.html", folder / "scores.json", report)
+
+
+def _model_of(recipe: Recipe, run: Path, start_from: str) -> Path:
+    """The model's folder that a training starts from."""
+    return run / "pretrain" / start_from / "model" if start_from in recipe.pretrain else Path(start_from)
 
 
 def _tokens_of(recipe: Recipe, run: Path, name: str) -> list[Path]:

@@ -46,7 +46,7 @@ def _optional_parts() -> type[Section]:
 if TYPE_CHECKING:
 
     class ModelParts(Section):
-        """Changes to the parts of a preset; what is left out stays as the preset has it."""
+        """Parts of a model; what is left out stays as the preset has it, or without one as a ModelConfig has it."""
 
 else:
     ModelParts = _optional_parts()
@@ -58,8 +58,14 @@ class PretrainConfig(TrainingConfig):
     corpus: list[str] = setting(description="the corpora to learn from")
     tokenizer: str = setting(description="the tokenizer to read them with")
     objective: Literal["masked", "causal"] = setting(description="masked (an encoder) or causal (a decoder)")
-    preset: str = setting(description="the model's description by name, as bert-mini or gpt-mini")
-    model: ModelParts = setting(ModelParts(), "changes to the preset's parts")
+    preset: str | None = setting(None, "the model's description by name, as bert-mini or gpt-mini")
+    model: ModelParts = setting(
+        ModelParts(),
+        "changes to the preset's parts; without a preset, changes to the defaults: a bert-mini without segments",
+    )
+    start_from: str | None = setting(
+        None, "go on from the weights of a model: another [pretrain] table's name, or a model's folder"
+    )
     mask_ratio: float = setting(0.15, "masked: share of the pieces that are targets", gt=0, lt=1)
     whole_word: bool = setting(True, "masked: choose whole words")
     validations: int = setting(5, "how often the validation split is looked at", "log", gt=0)
@@ -71,6 +77,15 @@ class PretrainConfig(TrainingConfig):
             return {**given, "corpus": [given["corpus"]]}
         return given
 
+    @model_validator(mode="after")
+    def _one_model(self) -> PretrainConfig:
+        if self.preset is None and self.start_from is None and not self.model.model_fields_set:
+            what = 'say what the model is: preset = "bert-mini" or another, its parts as model = { … }'
+            raise ValueError(f"{what}, or start_from")
+        if self.preset is not None and self.start_from is not None:
+            raise ValueError("give either preset or start_from: a model that is there already is what it is")
+        return self
+
 
 def pretrain(
     config: PretrainConfig,
@@ -79,14 +94,17 @@ def pretrain(
     folder: Path,
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
+    start_from: Path | None = None,
 ) -> Ledger:
     """Trains a model on the training splits of ``token_folders`` and writes ``folder/model``.
 
-    A folder with a checkpoint of the same run is gone on with.
+    It is a new one, or that in ``start_from``, with rows for the pieces that the tokenizer has more than its own. A
+    folder with a checkpoint of the same run is gone on with.
     """
     from myna.huggingface.folder import write_model_folder
     from myna.model.heads import build
     from myna.model.presets import model_config
+    from myna.origin import Origin
     from myna.tokens.sampler import Sampler
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
@@ -94,12 +112,19 @@ def pretrain(
 
     seed = seed if config.seed is None else config.seed
     tokenizer = Tokenizer.open(tokenizer_folder)
-    described = model_config(config.preset, tokenizer.vocabulary_size, **config.model.model_dump(exclude_unset=True))
     objective = make_objective(config.objective, tokenizer, config.mask_ratio, config.whole_word)
-    _check_family(config, described.attention, tokenizer_folder)
+    parts = config.model.model_dump(exclude_unset=True)
+    origin = None if start_from is None else Origin.read(start_from)
+    if origin is None:
+        described = model_config(config.preset, tokenizer.vocabulary_size, **parts)
+        check_objective(config.objective, described)
+        model = build(described, objective.head, seed=seed)
+    else:
+        check_objective(config.objective, origin.model.config)
+        model = origin.continued(objective.head, tokenizer, parts, seed)
+        described = model.config
     stores = [TokenStore.open(place, "train") for place in token_folders]
     items = objective.items(stores, described.maximum_length)
-    model = build(described, objective.head, seed=seed)
     held_out = [TokenStore.open(place, "validation") for place in token_folders]
     validate = _validation(objective, model, held_out, described.maximum_length)
     progress = train(
@@ -111,7 +136,8 @@ def pretrain(
         seed,
         identity={
             "model": described.model_dump(),
-            "settings": result_settings(config),
+            "settings": {**result_settings(config), "start_from": None},
+            "start": None if origin is None else origin.weights,
             "seed": seed,
             "tokens": int(items.lengths.sum()),
         },
@@ -129,6 +155,8 @@ def pretrain(
         "mask_ratio": config.mask_ratio,
         "whole_word": config.whole_word,
     }
+    if origin is not None:
+        facts |= {"start_from": config.start_from, "lineage": origin.lineage}
     write_model_folder(folder / "model", model, tokenizer_folder, facts)
     reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
     ledger = _ledger(stores, items, reached)
@@ -159,12 +187,17 @@ def make_objective(
     return MaskedLM(vocabulary, mask_ratio, whole_word) if name == "masked" else CausalLM(vocabulary)
 
 
-def _check_family(config: PretrainConfig, attention: str, where: Path) -> None:
+def check_objective(objective: str, model: ModelConfig) -> None:
+    """Raises an :class:`~myna.errors.InputError` for a model that the objective cannot train."""
     from myna.errors import InputError
 
-    if (config.objective == "masked") != (attention == "bidirectional"):
-        what = f"objective = {config.objective!r} does not go with the {attention} attention of {config.preset!r}"
-        raise InputError(what, remedy="use a bert preset for masked and a gpt preset for causal language models")
+    if model.decoder_layers:
+        remedy = "use a model without decoder_layers"
+        raise InputError(f'objective = "{objective}" does not go with an encoder-decoder', remedy=remedy)
+    if (objective == "masked") != (model.attention == "bidirectional"):
+        what = f'objective = "{objective}" does not go with {model.attention} attention'
+        remedy = "bert presets are masked, gpt presets are causal"
+        raise InputError(what, remedy=f'{remedy}; of parts, model = {{ attention = "causal" }} makes a decoder')
 
 
 def _validation(

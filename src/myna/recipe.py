@@ -16,21 +16,21 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from myna import files, toml
+from myna import toml
 from myna.corpus.prepare import CorpusConfig
-from myna.errors import InputError, MynaError
+from myna.errors import InputError
 from myna.evaluation.report import ReportConfig
 from myna.finetuning import FinetuneConfig
 from myna.pretraining import PretrainConfig
 from myna.recipe_errors import Problem, near, problems
+from myna.recipe_references import broken_references
 from myna.settings import Section, setting
-from myna.tasks import check_task_module
 from myna.tokens.tokenizer import TokenizerConfig
 from myna.toml import KeyPath
 
@@ -38,7 +38,6 @@ from myna.toml import KeyPath
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=64)]
 # Exactly one of these says how long a training takes; one that is set from the shell takes the others' place.
 _LENGTHS = {"tokens", "steps", "epochs"}
-_ENCODER = 'start from a model of objective = "masked"'
 
 
 class Recipe(Section):
@@ -163,79 +162,9 @@ def _build(table: dict[str, Any], path: Path) -> Recipe:
         recipe = Recipe.model_validate_json(plain, strict=True)
     except ValidationError as error:
         raise problems(error, Recipe)[0] from None
-    for problem in _broken_references(recipe, path.parent):
+    for problem in broken_references(recipe, path.parent):
         raise problem
     return _with_whole_paths(recipe, path.parent)
-
-
-def _broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
-    for name, tokenizer in recipe.tokenizer.items():
-        yield from _unknown(tokenizer.corpus, recipe.corpus, "corpus", ("tokenizer", name, "corpus"))
-    for name, pretrain in recipe.pretrain.items():
-        place: KeyPath = ("pretrain", name)
-        yield from _unknown(pretrain.corpus, recipe.corpus, "corpus", (*place, "corpus"))
-        yield from _unknown([pretrain.tokenizer], recipe.tokenizer, "tokenizer", (*place, "tokenizer"))
-        yield from _misfit(pretrain, recipe.tokenizer[pretrain.tokenizer], place)
-    for name, finetune in recipe.finetune.items():
-        place = ("finetune", name)
-        yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
-        start, start_folder = recipe.pretrain.get(finetune.start_from), folder / Path(finetune.start_from).expanduser()
-        if start is None and not start_folder.is_dir():
-            what = f'"{finetune.start_from}" is neither a [pretrain] table nor a folder'
-            yield Problem((*place, "start_from"), what, near(finetune.start_from, recipe.pretrain) or None)
-        if start is None:
-            for what, remedy in _start_folder(finetune.start_from, start_folder):
-                yield Problem((*place, "start_from"), what, remedy)
-        elif start.objective == "causal":
-            what = f"[pretrain.{finetune.start_from}] is a decoder, and a task needs an encoder"
-            yield Problem((*place, "start_from"), what, _ENCODER)
-        try:
-            check_task_module(finetune.task)
-        except MynaError as error:
-            yield Problem((*place, "task"), error.what, error.remedy)
-        if name in recipe.pretrain:
-            yield Problem(
-                place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
-            )
-
-
-def _start_folder(start_from: str, folder: Path) -> Iterator[tuple[str, str | None]]:
-    """What is wrong with the model's folder that a task would start from, as far as its files tell at a glance."""
-    if not (folder / "config.json").is_file():
-        remedy = f'did you mean "{start_from}/model"?' if (folder / "model" / "config.json").is_file() else None
-        yield f'"{start_from}" is not a model\'s folder: it has no config.json', remedy
-    elif (folder / "myna.json").is_file() and files.read_object(folder / "myna.json").get("kind") == "causal":
-        yield f'the model in "{start_from}" is a decoder, and a task needs an encoder', _ENCODER
-
-
-def _unknown(names: Sequence[str], known: dict[str, Any], kind: str, place: KeyPath) -> Iterator[Problem]:
-    for name in names:
-        if name not in known:
-            yield Problem(place, f"there is no [{kind}.{name}]", near(name, known) or f"add a table [{kind}.{name}]")
-
-
-def _misfit(config: PretrainConfig, tokenizer: TokenizerConfig, place: KeyPath) -> Iterator[Problem]:
-    """What would fail only after the text is prepared: a preset that is not there, parts that do not fit."""
-    from myna.model.presets import PRESETS, model_config
-
-    if config.preset not in PRESETS:
-        yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
-        return
-    parts = config.model.model_dump(exclude_unset=True)
-    try:
-        described = model_config(config.preset, tokenizer.vocabulary, **parts)
-    except MynaError as error:
-        yield Problem((*place, "model"), f"this model cannot be built: {error.what}")
-        return
-    if (config.objective == "masked") != (described.attention == "bidirectional"):
-        what = f'objective = "{config.objective}" does not go with preset = "{config.preset}"'
-        yield Problem((*place, "objective"), what, "bert presets are masked, gpt presets are causal")
-    if config.objective == "masked" and tokenizer.kind == "byte_bpe":
-        what = f"[tokenizer.{config.tokenizer}] is byte_bpe and has no [MASK]"
-        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
-    if config.objective == "causal" and tokenizer.kind != "byte_bpe":
-        what = f"[tokenizer.{config.tokenizer}] is {tokenizer.kind}, which does not give a text back"
-        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "byte_bpe" for objective = "causal"')
 
 
 def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
@@ -255,13 +184,20 @@ def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
         )
         for name, corpus in recipe.corpus.items()
     }
-    tasks = {
-        name: config
-        if config.start_from in recipe.pretrain
-        else config.model_copy(update={"start_from": whole(config.start_from)})
-        for name, config in recipe.finetune.items()
+    started = {
+        kind: {
+            name: config
+            if config.start_from is None or config.start_from in known
+            else config.model_copy(update={"start_from": whole(config.start_from)})
+            for name, config in tables.items()
+        }
+        for kind, tables, known in (
+            ("tokenizer", recipe.tokenizer, recipe.tokenizer),
+            ("pretrain", recipe.pretrain, recipe.pretrain),
+            ("finetune", recipe.finetune, recipe.pretrain),
+        )
     }
-    return recipe.model_copy(update={"corpus": corpora, "finetune": tasks})
+    return recipe.model_copy(update={"corpus": corpora, **started})
 
 
 def _place(problem: Problem, path: Path, lines: dict[KeyPath, int], changed: dict[KeyPath, str]) -> InputError:

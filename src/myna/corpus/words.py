@@ -16,8 +16,8 @@ from myna.corpus.document import Words
 HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Python counts combining marks as no part of a word; those of these scripts stand within words.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0e7f"
-_WORD = rf"(?:(?![_{HAN}])[\w{_MARKS}])+"
-_TOKEN = re.compile(rf"(?P<han>[{HAN}]+)|(?P<word>{_WORD}(?:['’.\-]{_WORD})*)|\S")
+WORD = rf"(?:(?![_{HAN}])[\w{_MARKS}])+"
+_TOKEN = re.compile(rf"(?P<han>[{HAN}]+)|(?P<word>{WORD}(?:['’.\-]{WORD})*)|\S")
 
 
 def segment(text: str) -> Words:

@@ -157,11 +157,14 @@ PRESETS: dict[str, Parts] = {
 }
 
 
-def model_config(preset: str, vocabulary_size: int, **changes: Any) -> ModelConfig:
-    """The description of a preset with ``changes`` to its parts; an unknown name is an :class:`InputError`."""
-    if preset not in PRESETS:
+def model_config(preset: str | None, vocabulary_size: int, **changes: Any) -> ModelConfig:
+    """The description of a preset with ``changes`` to its parts; without a preset to the defaults of a ModelConfig.
+
+    An unknown name, and parts that do not go together, are an :class:`InputError`.
+    """
+    if preset is not None and preset not in PRESETS:
         raise InputError(f"there is no preset {preset!r}", remedy=f"choose one of {', '.join(PRESETS)}")
     try:
-        return ModelConfig(**{**PRESETS[preset], **changes, "vocabulary_size": vocabulary_size})
+        return ModelConfig(**{**PRESETS.get(preset or "", {}), **changes, "vocabulary_size": vocabulary_size})
     except ValidationError as error:
         raise InputError(reason(error)) from None

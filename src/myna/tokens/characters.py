@@ -32,6 +32,11 @@ def spaced(left: str, right: str) -> bool:
     return not any(_IS_CJK.match(side) or side.isspace() for side in (left[-1], right[0]))
 
 
+def unspaced(word: str) -> bool:
+    """Whether a word is all Han, kana or such, which stand in a text without spaces between words."""
+    return all(map(_IS_CJK.match, word))
+
+
 def close_up(text: str) -> str:
     """``text`` without the spaces beside Han, kana, or Chinese punctuation."""
     return _SPACE_BESIDE_CJK.sub("", text)

@@ -60,6 +60,9 @@ _CUT = "|".join(
     )
 )
 
+# What a tokenizer is opened from; only the first must be there. What the last says goes before what the second says.
+TOKENIZER_FILES = ("tokenizer.json", "special_tokens_map.json", "tokenizer_config.json")
+
 # Where a special token's name stands in a Hugging Face folder's JSON, and what it is called where it stands nowhere.
 _ROLES = {
     "start": (("cls_token", "bos_token"), ("[CLS]", "<s>", _END_OF_TEXT)),
@@ -81,16 +84,32 @@ Names = Annotated[
 
 
 class TokenizerConfig(Section):
-    """A tokenizer to train: ``[tokenizer.NAME]`` in a recipe."""
+    """A tokenizer to train, or that of a model to take or to grow: ``[tokenizer.NAME]`` in a recipe."""
 
-    corpus: Names = setting(description="the corpus to train on, or a list of them", min_length=1)
+    corpus: Names = setting([], "the corpus to train on, or to take new words from, or a list of them")
+    start_from: str | None = setting(
+        None, "take the tokenizer of another [tokenizer] table or of a model's folder, instead of training one"
+    )
+    add_words: int = setting(0, "start_from: let so many frequent words that it cuts become pieces", ge=0, le=1 << 20)
     kind: Literal["wordpiece", "byte_bpe"] = setting(
         "wordpiece", "wordpiece (as BERT) or byte_bpe (as GPT, writes every text)"
     )
     vocabulary: int = setting(8192, "the number of pieces, special ones included", ge=1, le=1 << 24)
     lowercase: bool = setting(False, "lower-case the text and take accents away (wordpiece)")
-    minimum_frequency: int = setting(2, "the least occurrences of a pair of pieces that becomes a piece", ge=1)
+    minimum_frequency: int = setting(2, "the least occurrences of what becomes a piece", ge=1)
     sample_characters: int = setting(50_000_000, "train on about so many characters, evenly spread", ge=1)
+
+    @model_validator(mode="after")
+    def _text_where_any_is_read(self) -> TokenizerConfig:
+        if self.start_from is None and self.add_words:
+            raise ValueError("add_words is for a tokenizer that is there already; name it with start_from")
+        own = TokenizerConfig.model_fields
+        other = [n for n in ("kind", "vocabulary", "lowercase") if getattr(self, n) != own[n].default]
+        if self.start_from is not None and other:
+            raise ValueError(f"{' and '.join(other)}: the tokenizer of start_from has its own; take the key out")
+        if not self.corpus and (self.start_from is None or self.add_words):
+            raise ValueError("name the corpus to learn from: corpus = …")
+        return self
 
     @model_validator(mode="after")
     def _lowercase_loses_text(self) -> TokenizerConfig:
@@ -157,11 +176,7 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
-        names: dict[str, Any] = {}
-        for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            if (folder / name).exists():
-                names |= files.read_object(folder / name)
-        return cls(folder, backend, plain, names)
+        return cls(folder, backend, plain, settings_of(folder))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text, without special tokens; exactly the text encoded where the kind is ``byte_bpe``.
@@ -199,6 +214,15 @@ class Tokenizer:
         contents = [entry.get("content") if isinstance(entry, dict) else entry for entry in entries]
         named = (token for token in (*contents, *usual) if isinstance(token, str))
         return next((id for token in named if (id := self._id(token)) is not None), None)
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """What a folder of Hugging Face says of a tokenizer beside ``tokenizer.json``: names of special tokens and more."""
+    settings: dict[str, Any] = {}
+    for name in TOKENIZER_FILES[1:]:
+        if (folder / name).exists():
+            settings |= files.read_object(folder / name)
+    return settings
 
 
 def _kind(plain: dict[str, Any], folder: Path) -> Kind:
@@ -242,7 +266,7 @@ def train_tokenizer(
         what = f"there is no text to train a tokenizer on in {' and '.join(config.corpus)}"
         raise InputError(what, remedy="leave some of it in the training split")
     ledger = Ledger()
-    sample = _sample(corpora, config.sample_characters, ledger, report)
+    sample = sample_of(corpora, config.sample_characters, ledger, report)
     if config.kind == "wordpiece":
         backend = _train_wordpiece(_alphabet_of(corpora, report), sample, config)
     else:
@@ -255,7 +279,8 @@ def train_tokenizer(
     return ledger
 
 
-def _sample(corpora: Sequence[Corpus], budget: int, ledger: Ledger, report: Report) -> Iterator[Document]:
+def sample_of(corpora: Sequence[Corpus], budget: int, ledger: Ledger, report: Report) -> Iterator[Document]:
+    """Documents of the training splits, about ``budget`` characters of them, evenly spread; the books are kept."""
     total = sum(corpus.characters("train") for corpus in corpora)
     seen = taken = 0
     for corpus in corpora:

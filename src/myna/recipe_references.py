@@ -1,0 +1,198 @@
+"""What a recipe names beside itself: other tables, presets, models' folders, tasks; and whether it all goes together.
+
+What would fail only after the text is prepared is told here. A folder is looked at as far as that takes: its
+``config.json`` and its tokenizer, never its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from myna import files
+from myna.errors import MynaError
+from myna.pretraining import PretrainConfig, check_objective
+from myna.recipe_errors import Problem, near
+from myna.tasks import check_task_module
+from myna.tokens.tokenizer import Tokenizer
+from myna.toml import KeyPath
+
+if TYPE_CHECKING:
+    from myna.model.config import ModelConfig
+    from myna.recipe import Recipe
+
+_ENCODER = 'start from a model of objective = "masked"'
+
+
+def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
+    """What is wrong, the first that is to be told first; ``folder`` is the recipe's, which paths are relative to."""
+    for name, tokenizer in recipe.tokenizer.items():
+        place: KeyPath = ("tokenizer", name)
+        yield from _unknown(tokenizer.corpus, recipe.corpus, "corpus", (*place, "corpus"))
+        yield from _unknown_start(tokenizer.start_from, recipe.tokenizer, "tokenizer", folder, place)
+        yield from _circle(name, recipe.tokenizer, place)
+    for name in recipe.tokenizer:
+        try:
+            _spoken(recipe, name, folder)
+        except MynaError as error:
+            yield Problem(("tokenizer", name, "start_from"), str(error).partition("; ")[0], error.remedy)
+    for name, pretrain in recipe.pretrain.items():
+        place = ("pretrain", name)
+        yield from _unknown(pretrain.corpus, recipe.corpus, "corpus", (*place, "corpus"))
+        yield from _unknown([pretrain.tokenizer], recipe.tokenizer, "tokenizer", (*place, "tokenizer"))
+        yield from _unknown_start(pretrain.start_from, recipe.pretrain, "pretrain", folder, place)
+        yield from _circle(name, recipe.pretrain, place)
+    for name in recipe.pretrain:
+        yield from _misfit(recipe, name, folder)
+    for name, finetune in recipe.finetune.items():
+        place = ("finetune", name)
+        yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
+        yield from _unknown_start(finetune.start_from, recipe.pretrain, "pretrain", folder, place)
+        yield from _no_encoder(recipe, finetune.start_from, folder, (*place, "start_from"))
+        try:
+            check_task_module(finetune.task)
+        except MynaError as error:
+            yield Problem((*place, "task"), error.what, error.remedy)
+        if name in recipe.pretrain:
+            yield Problem(
+                place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
+            )
+
+
+def _unknown(names: Sequence[str], known: Mapping[str, Any], kind: str, place: KeyPath) -> Iterator[Problem]:
+    for name in names:
+        if name not in known:
+            yield Problem(place, f"there is no [{kind}.{name}]", near(name, known) or f"add a table [{kind}.{name}]")
+
+
+def _unknown_start(
+    start_from: str | None, tables: Mapping[str, Any], kind: str, folder: Path, place: KeyPath
+) -> Iterator[Problem]:
+    """A start that is neither a table nor a folder with what is looked for."""
+    if start_from is None or start_from in tables:
+        return
+    place = (*place, "start_from")
+    start, needed = _below(folder, start_from), "tokenizer.json" if kind == "tokenizer" else "config.json"
+    if not start.is_dir():
+        what = f'"{start_from}" is neither a [{kind}] table nor a folder'
+        yield Problem(place, what, near(start_from, tables) or None)
+    elif not (start / needed).is_file():
+        remedy = f'did you mean "{start_from}/model"?' if (start / "model" / needed).is_file() else None
+        yield Problem(place, f'"{start_from}" is not a model\'s folder: it has no {needed}', remedy)
+
+
+def _circle(name: str, tables: Mapping[str, Any], place: KeyPath) -> Iterator[Problem]:
+    if len(_line(name, tables)) > len(set(_line(name, tables))):
+        yield Problem((*place, "start_from"), "this starts from itself", "name a model's folder, or another table")
+
+
+def _line(name: str, tables: Mapping[str, Any]) -> list[str]:
+    """A table, what it starts from, and so on to the first; where they go in a circle, up to the first seen twice."""
+    line: list[str] = []
+    following: str | None = name
+    while following is not None:
+        line.append(following)
+        if line.count(following) > 1 or following not in tables:
+            break
+        following = tables[following].start_from
+    return line
+
+
+def _below(folder: Path, path: str) -> Path:
+    return folder / Path(path).expanduser()
+
+
+class _Spoken(NamedTuple):
+    """What must be known of a tokenizer that may not be there yet; ``opened`` is the one of a folder behind it."""
+
+    kind: str
+    mask: bool
+    size: int
+    opened: Tokenizer | None
+
+
+def _spoken(recipe: Recipe, name: str, folder: Path) -> _Spoken:
+    config = recipe.tokenizer[name]
+    if config.start_from is None:
+        return _Spoken(config.kind, config.kind == "wordpiece", config.vocabulary, None)
+    if config.start_from in recipe.tokenizer:
+        start = _spoken(recipe, config.start_from, folder)
+        return start._replace(size=start.size + config.add_words)
+    opened = Tokenizer.open(_below(folder, config.start_from))
+    return _Spoken(opened.kind, opened.mask is not None, opened.vocabulary_size + config.add_words, opened)
+
+
+def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
+    """A preset that is not there, parts, an objective or a tokenizer that do not fit."""
+    from myna.model.presets import PRESETS
+
+    config, place = recipe.pretrain[name], ("pretrain", name)
+    if config.preset is not None and config.preset not in PRESETS:
+        yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+        return
+    try:
+        described = _described(recipe, config, folder)
+    except MynaError as error:
+        key = "model" if config.model.model_fields_set else "start_from"
+        yield Problem((*place, key), f"this model cannot be built: {error.what}", error.remedy)
+        return
+    try:
+        check_objective(config.objective, described)
+    except MynaError as error:
+        yield Problem((*place, "objective"), error.what, error.remedy)
+    yield from _misfit_tokenizer(recipe, config, folder, (*place, "tokenizer"))
+
+
+def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
+    """The description of a model that may not be there yet."""
+    from myna.model.presets import model_config
+
+    parts = config.model.model_dump(exclude_unset=True)
+    if config.start_from is None:
+        return model_config(config.preset, _spoken(recipe, config.tokenizer, folder).size, **parts)
+    from myna.huggingface.families import empty_model
+    from myna.origin import changed
+
+    if config.start_from in recipe.pretrain:
+        origin = _described(recipe, recipe.pretrain[config.start_from], folder)
+    else:
+        origin = empty_model(files.read_object(_below(folder, config.start_from) / "config.json"))[0].config
+    return changed(origin, parts)
+
+
+def _misfit_tokenizer(recipe: Recipe, config: PretrainConfig, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    name = config.tokenizer
+    spoken = _spoken(recipe, name, folder)
+    if config.objective == "masked" and not spoken.mask:
+        what = f"[tokenizer.{name}] is {spoken.kind} and has no [MASK]"
+        yield Problem(place, what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
+    if config.objective == "causal" and spoken.kind != "byte_bpe":
+        what = f"[tokenizer.{name}] is {spoken.kind}, which does not give a text back"
+        yield Problem(place, what, 'use a tokenizer of kind = "byte_bpe" for objective = "causal"')
+    if config.start_from in recipe.pretrain:
+        own = recipe.pretrain[config.start_from].tokenizer
+        if own not in _line(name, recipe.tokenizer):
+            what = f"[pretrain.{config.start_from}] has another tokenizer"
+            yield Problem(place, what, f'take "{own}", or let [tokenizer.{name}] have start_from = "{own}"')
+    elif config.start_from is not None:
+        from myna.tokens.growing import pieces_of_new
+
+        remedy = f'let [tokenizer.{name}] have start_from = "{config.start_from}"'
+        if spoken.opened is None:
+            yield Problem(place, f'the model in "{config.start_from}" has a tokenizer of its own', remedy)
+            return
+        try:
+            pieces_of_new(Tokenizer.open(_below(folder, config.start_from)), spoken.opened)
+        except MynaError as error:
+            yield Problem(place, error.what, remedy)
+
+
+def _no_encoder(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """A task that starts from a decoder, as far as the files tell at a glance."""
+    known = _below(folder, start_from) / "myna.json"
+    if start_from in recipe.pretrain:
+        if recipe.pretrain[start_from].objective == "causal":
+            yield Problem(place, f"[pretrain.{start_from}] is a decoder, and a task needs an encoder", _ENCODER)
+    elif known.is_file() and files.read_object(known).get("kind") == "causal":
+        yield Problem(place, f'the model in "{start_from}" is a decoder, and a task needs an encoder', _ENCODER)
