@@ -6,7 +6,7 @@ DEMO := examples/chinese-news/recipe.toml
 .PHONY: help install demo full test lint format bench parity scores clean
 help:
 	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
-	@echo "make full     the same for an hour"
+	@echo "make full     the same for about an hour: larger models, more passes"
 	@echo "make test     all tests, with coverage"
 	@echo "make lint     formatting, style and types"
 	@echo "make bench    speed and memory beside transformers' Trainer"

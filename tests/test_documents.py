@@ -106,7 +106,7 @@ def test_both_readmes_have_the_same_commands_code_and_tables() -> None:
     assert _blocks(english, "toml") == _blocks(chinese, "toml")
     code, other = (re.sub(r"#.*", "", "".join(_blocks(page, "python"))) for page in READMES)
     assert code == other
-    for mark in ("SCORES",):
+    for mark in ("SCORES", "FULL"):
         rows = [re.search(rf"<!-- {mark} -->\n(.*?)<!-- /{mark} -->", p.read_text(), re.DOTALL) for p in READMES]
         figures = [re.findall(r"^\| `(\w+)`.*?\|[^|]*\|(.*)\|.*\|$", row[1], re.MULTILINE) for row in rows if row]
         assert len(figures) == 2
