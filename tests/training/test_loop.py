@@ -15,7 +15,6 @@ from myna.model.heads import Model, build
 from myna.objectives.causal import CausalLM
 from myna.objectives.masked import MaskedLM
 from myna.training.loop import train
-from myna.training.schedules import learning_rate
 from myna.training.settings import TrainingConfig
 
 from ..crashes import run_until
@@ -177,15 +176,3 @@ def test_the_loop_learns_what_there_is_to_learn(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"not a number at step \d+; lower learning_rate"):
         run(tmp_path, config=CONFIG.model_copy(update={"learning_rate": 1e30, "steps": 50, "warmup": 0.0}))
-
-
-@pytest.mark.parametrize(
-    "schedule, expected",
-    [("constant", [1, 1, 1, 1, 1]), ("linear", [1, 0.75, 0.5, 0.25, 0]), ("cosine", [1, 0.853553, 0.5, 0.146447, 0])],
-)
-def test_schedules_after_the_warm_up(schedule: str, expected: list[float]) -> None:
-    found = [learning_rate(step, 100, 2.0, 0.2, schedule) for step in (20, 40, 60, 80, 100)]
-    assert found == pytest.approx([2 * share for share in expected], abs=1e-5)
-    rising = [learning_rate(step, 100, 2.0, 0.2, schedule) for step in range(20)]
-    assert rising == pytest.approx([2 * (step + 1) / 21 for step in range(20)])
-    assert learning_rate(0, 3, 1.0, 0.0, schedule) == 1.0

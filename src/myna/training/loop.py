@@ -29,7 +29,7 @@ from myna.objectives.protocol import Batch, Items, Objective
 from myna.tokens.sampler import Sampler, micro_batches
 from myna.training.checkpoint import fill, newest_checkpoint, restore, save_checkpoint
 from myna.training.machine import note_peak, use_machine
-from myna.training.schedules import learning_rate
+from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
@@ -56,7 +56,7 @@ class _Training:
     folder: Path
     seed: int
     sampler: Sampler
-    steps: int
+    schedule: Schedule
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     progress: Progress = field(default_factory=Progress)
@@ -90,9 +90,8 @@ def train(
     seed = seed if config.seed is None else config.seed
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
     steps = total_steps(config, sampler)
-    run = _Training(
-        model, objective, items, config, folder, seed, sampler, steps, parameters, make_optimizer(parameters, config)
-    )
+    schedule, optimizer = make_schedule(config, steps), make_optimizer(parameters, config)
+    run = _Training(model, objective, items, config, folder, seed, sampler, schedule, parameters, optimizer)
     due = _validation_steps(run, validations) if validate else set()
     _resume(run, identity, report)
     began = time.monotonic() - run.progress.seconds
@@ -168,7 +167,7 @@ def _step(run: _Training) -> dict[str, float]:
     if not (math.isfinite(loss) and math.isfinite(norm)):
         what = f"the loss or its gradient is not a number at step {progress.step + 1}"
         raise RunError(what, where=run.folder, remedy="lower learning_rate and run again")
-    rate = learning_rate(progress.step, run.steps, config.learning_rate, config.warmup, config.schedule)
+    rate = run.schedule.rate(progress.step)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.optimizer.step()
@@ -188,8 +187,8 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
 def _validation_steps(run: _Training, validations: int | None) -> set[int]:
     if validations is None:
         epoch = run.sampler.epoch_tokens / run.config.batch_tokens
-        validations = max(1, round(run.steps / epoch))
-    return {max(1, round(run.steps * n / validations)) for n in range(1, validations + 1)}
+        validations = max(1, round(run.schedule.steps / epoch))
+    return {max(1, round(run.schedule.steps * n / validations)) for n in range(1, validations + 1)}
 
 
 def _state(run: _Training, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +211,7 @@ def _resume(run: _Training, identity: Mapping[str, Any], report: Report) -> None
     run.progress = Progress(**{name: checkpoint.state[name] for name in vars(run.progress)})
     _cut_metrics(metrics, run.progress.step)
     epoch = run.progress.step * run.config.batch_tokens // run.sampler.epoch_tokens
-    report(f"goes on at step {run.progress.step}, epoch {epoch + 1}", run.progress.step / run.steps)
+    report(f"goes on at step {run.progress.step}, epoch {epoch + 1}", run.progress.step / run.schedule.steps)
 
 
 def _cut_metrics(path: Path, step: int) -> None:

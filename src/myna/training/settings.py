@@ -8,6 +8,9 @@ from pydantic import model_validator
 
 from myna.settings import Section, setting
 
+Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"]
+Cooldown = Literal["linear", "sqrt"]
+
 
 class TrainingConfig(Section):
     """How long and how to train. Exactly one of ``tokens``, ``steps`` and ``epochs`` says how long."""
@@ -18,7 +21,12 @@ class TrainingConfig(Section):
     batch_tokens: int = setting(1024, "tokens of a step, over all processes", gt=0)
     learning_rate: float = setting(1e-3, "the highest learning rate", gt=0)
     warmup: float = setting(0.1, "share of the steps in which the learning rate rises", ge=0, le=1)
-    schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the learning rate falls after that")
+    warmup_steps: int | None = setting(None, "steps in which the learning rate rises, instead of a share", ge=0)
+    schedule: Shape = setting("linear", "how the learning rate falls after that; wsd: only over the last steps")
+    cooldown: float = setting(
+        0.2, "wsd: share of the steps, the last ones, in which the learning rate falls", ge=0, le=1
+    )
+    cooldown_shape: Cooldown = setting("linear", "wsd: in a line, or (sqrt) fast first and then ever slower")
     weight_decay: float = setting(0.01, "AdamW's decay of matrices (not of norms, biases, embeddings)", ge=0)
     # Small batches meet a rare piece once in many steps; a shorter memory (0.98) forgets its gradient in between, and
     # a decoder of 12,000 pieces lost 0.2 bits per character by that.
