@@ -52,13 +52,18 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run and why; do nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all stages anew.")] = False,
+    skip_bad_batches: Annotated[
+        bool, typer.Option("--skip-bad-batches", help="Leave out, and count, batches whose gradient is no number.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Do what a recipe describes and is not done yet."""
     from myna import stages
-    from myna.recipe import read_recipe
+    from myna.recipe import in_every_training, read_recipe
 
     described = read_recipe(recipe, set_ or [])
+    if skip_bad_batches:
+        described = in_every_training(described, skip_bad_batches=True)
     folder = stages.run_folder(described, to)
     planned = stages.plan(described, folder)
     due = [stage for stage in planned if fresh or stage.state != "done"]
@@ -296,7 +301,7 @@ def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 interrupted."""
+    """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 and 143 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     for stream in (sys.stdout, sys.stderr):
@@ -311,8 +316,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line, code = _explain(error)
         if line:
             print(f"myna: {line}", file=sys.stderr)
-    # Typer makes its own code of an interrupt.
-    if code == 130:
+    # Typer makes its own code of an interrupt; a training that was ended by SIGTERM has saved itself.
+    if code in (130, 143):
         print("myna: interrupted; the same command goes on where it was", file=sys.stderr)
     raise SystemExit(code if isinstance(code, int) else 0)
 

@@ -240,6 +240,16 @@ def verify(folder: Path | str, expected: Any) -> None:
             raise InputError("this file is damaged: its checksum differs", where=path, remedy=remedy)
 
 
+def check_room(folder: Path | str, needed: int) -> None:
+    """Raises a :class:`RunError` where the disk that holds ``folder`` has less than ``needed`` bytes free."""
+    folder = Path(folder)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        what = f"the disk has {free / 1e6:,.0f} MB free, and a checkpoint takes {needed / 1e6:,.0f} MB"
+        remedy = "make room and give the same command again: it goes on where it was"
+        raise RunError(what, where=folder, remedy=remedy)
+
+
 @contextlib.contextmanager
 def lock(folder: Path | str) -> Iterator[None]:
     """Holds ``folder`` for this process; a :class:`RunError` where another one holds it.

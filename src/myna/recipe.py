@@ -75,6 +75,13 @@ def read_recipe(path: Path | str, changes: Sequence[str] = ()) -> Recipe:
         raise _place(problem, path, lines, changed) from None
 
 
+def in_every_training(recipe: Recipe, **settings: Any) -> Recipe:
+    """The recipe with some settings in every ``[pretrain]`` and ``[finetune]`` table."""
+    pretrain = {name: config.model_copy(update=settings) for name, config in recipe.pretrain.items()}
+    finetune = {name: config.model_copy(update=settings) for name, config in recipe.finetune.items()}
+    return recipe.model_copy(update={"pretrain": pretrain, "finetune": finetune})
+
+
 def to_toml(recipe: Recipe) -> str:
     """The recipe as TOML with every setting written out."""
     table = recipe.model_dump(mode="json")

@@ -1,8 +1,10 @@
 """Checkpoints: the whole state of a run at a step, in safetensors and JSON.
 
-``checkpoints/step-00001000/`` holds ``weights.safetensors``, ``optimizer.safetensors`` and ``state.json`` with the
-checksums of the others. A checkpoint is written beside and renamed, so that one that has its name is whole; it is
-verified all the same before it is trusted. There is no random state in it: randomness is a function of the step.
+``checkpoints/step-00001000/`` holds ``weights.safetensors``, ``optimizer.safetensors``, ``state.json`` and, written
+last, ``manifest.json`` with the size and the checksum of each. The folder is filled beside its place, every file of it
+synced, and renamed; the folder around it is synced too. So a checkpoint that has its name is whole, and it is verified
+all the same before it is trusted: one bit that changed anywhere in it is found. There is no random state in it:
+randomness is a function of the step.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from myna import files
 from myna.errors import InputError, MynaError
+from myna.training.optimizers import Optimizers
 
-_KEPT = 2
+_FILES = {"weights.safetensors", "optimizer.safetensors", "state.json"}
+# Names, shapes and JSON beside the numbers themselves, for each tensor and in all: more than they take.
+_BESIDE_A_TENSOR, _BESIDE = 512, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,44 +37,64 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save_checkpoint(
-    folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> None:
-    """Writes the checkpoint of ``state["step"]`` and clears all but the newest two."""
+@dataclass(frozen=True)
+class Keeping:
+    """Which checkpoints stay: the newest ``newest``, those of every ``every``-th step, and those of ``steps``."""
+
+    newest: int
+    every: int | None = None
+    steps: tuple[int, ...] = ()
+
+
+def save_checkpoint(folder: Path, optimizer: Optimizers, state: Mapping[str, Any], keeping: Keeping) -> None:
+    """Writes the checkpoint of ``state["step"]`` and clears those that need not stay.
+
+    A disk without room for it is a :class:`~myna.errors.RunError` before anything is written.
+    """
+    weights, moments = _weights(optimizer.parameters), optimizer.state()
+    tensors = [*weights.values(), *moments.values()]
+    size = sum(tensor.nbytes + _BESIDE_A_TENSOR for tensor in tensors) + _BESIDE
+    files.check_room(folder, size)
     with files.new_folder(folder / "checkpoints" / f"step-{state['step']:08d}") as place:
         with files.open_new(place / "weights.safetensors") as stream:
-            stream.write(save({name: p.detach() for name, p in parameters.items()}))
+            stream.write(save(weights))
         with files.open_new(place / "optimizer.safetensors") as stream:
-            stream.write(save(_moments(parameters, optimizer)))
-        manifest = files.manifest(place)
+            stream.write(save(moments))
         with files.open_new(place / "state.json") as stream:
-            stream.write(json.dumps({**state, "files": manifest}, ensure_ascii=False).encode())
-    for old in _folders(folder)[:-_KEPT]:
-        files.remove(old)
+            stream.write(json.dumps(dict(state), ensure_ascii=False).encode())
+        manifest = _as_bytes({"files": files.manifest(place)})
+        with files.open_new(place / "manifest.json") as stream:
+            stream.write(manifest)
+    _clear(folder, keeping)
 
 
-def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint; each one that is passed over is told to ``say``."""
+def newest_checkpoint(
+    folder: Path, say: Callable[[str], None], suits: Callable[[Checkpoint], bool] = lambda checkpoint: True
+) -> Checkpoint | None:
+    """The newest whole checkpoint that ``suits``; each that is passed over is told to ``say`` and taken away.
+
+    Otherwise it would be taken for the newest again, and what is saved from here on would be cleared in its favour.
+    """
     for place in reversed(_folders(folder)):
         try:
-            state = files.read_json(place / "state.json")
-            files.verify(place, state["files"])
-            return Checkpoint(place, state)
+            checkpoint = _verified(place)
+            if suits(checkpoint):
+                return checkpoint
+            say(f"{place} is of another schedule: going back to the one before")
         except (MynaError, KeyError, TypeError) as error:
             say(f"{place} is not whole ({error}): going back to the one before")
-            # It would be taken for the newest again, and what is saved from here on would be cleared in its favour.
-            files.remove(place)
+        files.remove(place)
     return None
 
 
-def restore(checkpoint: Checkpoint, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """Fills parameters and optimizer; a checkpoint of another model is an :class:`InputError`."""
-    weights = load_file(checkpoint.folder / "weights.safetensors")
-    fill(parameters, weights, checkpoint.folder)
-    moments = load_file(checkpoint.folder / "optimizer.safetensors")
-    for name, parameter in parameters.items():
-        parts = {part: moments[f"{name}.{part}"] for part in ("step", "exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = parts
+def restore(checkpoint: Checkpoint, optimizer: Optimizers) -> None:
+    """Fills the parameters and the optimizer; a checkpoint of other ones is an :class:`InputError`."""
+    fill(optimizer.parameters, load_file(checkpoint.folder / "weights.safetensors"), checkpoint.folder)
+    try:
+        optimizer.load(load_file(checkpoint.folder / "optimizer.safetensors"))
+    except InputError as error:
+        remedy = "remove that folder, or go back to the optimizer it belongs to"
+        raise InputError(error.what, where=checkpoint.folder, remedy=remedy) from None
 
 
 def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], where: Path) -> None:
@@ -84,9 +110,64 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
             parameter.copy_(weights[name])
 
 
+# The weights of the best score, where a training ends with them. The step is in the name: a crash before the
+# checkpoint leaves the older ones.
+
+
+def save_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> None:
+    """Keeps the weights of a step beside the checkpoints."""
+    files.write_bytes(_best_path(folder, step), save(_weights(parameters)))
+
+
+def restore_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> None:
+    """Fills the parameters with what :func:`save_best` kept; damaged or lost, it is an :class:`InputError`."""
+    path = _best_path(folder, step)
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        remedy = f"remove {path.parent} and run again: the training then begins anew"
+        raise InputError(f"the weights of the best score are damaged ({error})", where=path, remedy=remedy) from None
+    fill(parameters, weights, path)
+
+
+def clear_older_best(folder: Path, step: int) -> None:
+    """Clears the kept weights of all other steps."""
+    for path in (folder / "checkpoints").glob("best-*.safetensors"):
+        if path != _best_path(folder, step):
+            files.remove(path)
+
+
+def _best_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"best-{step:08d}.safetensors"
+
+
+def _weights(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in parameters.items()}
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoints").glob("step-*"))
 
 
-def _moments(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {f"{name}.{part}": value for name, p in parameters.items() for part, value in optimizer.state[p].items()}
+def _clear(folder: Path, keeping: Keeping) -> None:
+    places = _folders(folder)
+    for place in places[: -keeping.newest]:
+        step = int(place.name.removeprefix("step-"))
+        if step not in keeping.steps and not (keeping.every and step % keeping.every == 0):
+            files.remove(place)
+
+
+def _as_bytes(manifest: Any) -> bytes:
+    return (json.dumps(manifest, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _verified(place: Path) -> Checkpoint:
+    """The checkpoint in a folder; an :class:`InputError` names what in it is not as it was written."""
+    manifest = files.read_object(place / "manifest.json")
+    files.verify(place, manifest.get("files"))
+    # The manifest can't hold its own checksum, but there is only one way to write it down.
+    if set(manifest) != {"files"} or set(manifest["files"]) != _FILES:
+        raise InputError("this file is damaged", where=place / "manifest.json")
+    if (place / "manifest.json").read_bytes() != _as_bytes(manifest):
+        raise InputError("this file is damaged", where=place / "manifest.json")
+    return Checkpoint(place, files.read_object(place / "state.json"))

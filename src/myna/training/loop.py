@@ -8,7 +8,6 @@ same weights, bit for bit on one CPU with the same number of threads.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 
 from myna import files, randomness
@@ -27,22 +23,31 @@ from myna.errors import InputError, RunError
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Items, Objective
 from myna.tokens.sampler import Sampler, micro_batches
-from myna.training.checkpoint import fill, newest_checkpoint, restore, save_checkpoint
+from myna.training import checkpoint, guards
+from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
-from myna.training.schedules import learning_rate
+from myna.training.monitor import Monitors, open_monitors
+from myna.training.optimizers import Optimizers, make_optimizer
+from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
+from myna.training.throughput import Throughput
 
 Report = Callable[[str, float], None]
 
 
 @dataclass
 class Progress:
-    """What a run knows of itself beside its weights; all of it is in a checkpoint."""
+    """What a run knows of itself beside its weights; all of it is in a checkpoint.
+
+    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out.
+    """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     best: dict[str, Any] | None = None
+    validated: int = 0
+    skipped: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -55,11 +60,16 @@ class _Training:
     config: TrainingConfig
     folder: Path
     seed: int
+    identity: dict[str, Any]
+    keeps_best: bool
     sampler: Sampler
-    steps: int
-    parameters: dict[str, nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    progress: Progress = field(default_factory=Progress)
+    schedule: Schedule
+    optimizer: Optimizers
+    throughput: Throughput
+    interrupts: Interrupts
+    progress: Progress
+    monitors: Monitors
+    bad: dict[int, str]
 
 
 def train(
@@ -81,6 +91,8 @@ def train(
     ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``validate`` gives
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
     ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
+
+    SIGTERM and Ctrl-C end it with a checkpoint. What is not a number ends it with a :class:`RunError` that names it.
     """
     machine = use_machine(folder, config.threads, config.micro_batch_tokens, report)
     config = config.model_copy(update={"micro_batch_tokens": machine["micro_batch_tokens"]})
@@ -89,36 +101,39 @@ def train(
         parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
     seed = seed if config.seed is None else config.seed
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
-    steps = total_steps(config, sampler)
-    run = _Training(
-        model, objective, items, config, folder, seed, sampler, steps, parameters, make_optimizer(parameters, config)
-    )
-    due = _validation_steps(run, validations) if validate else set()
-    _resume(run, identity, report)
-    began = time.monotonic() - run.progress.seconds
-    saved = time.monotonic()
-    while run.progress.step < steps:
-        measured = _step(run)
-        run.progress.seconds = time.monotonic() - began
-        done = run.progress.step
-        if done % config.log_steps == 0 or done == steps:
-            _log(run, measured)
-        report(f"step {done} of {steps}, loss {measured['loss']:.3f}", done / steps)
-        if validate and done in due:
-            figures = validate()
-            _log(run, {"validation": figures})
-            _keep_best(run, figures["score"], keep_best)
-            run.progress.seconds = time.monotonic() - began
-        if done == steps or done in due or time.monotonic() - saved >= config.checkpoint_seconds:
-            save_checkpoint(folder, parameters, run.optimizer, _state(run, identity))
-            if run.progress.best is not None:
-                _clear_older_best(run)
-            saved = time.monotonic()
-    if keep_best and run.progress.best is not None:
-        _restore_best(run)
+    schedule, optimizer = make_schedule(config, total_steps(config, sampler)), make_optimizer(parameters, config)
+    progress = _resume(folder, optimizer, identity, report)
+    if progress.step:
+        epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
+        report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
+    with Interrupts() as interrupts:
+        run = _Training(
+            model,
+            objective,
+            items,
+            config,
+            folder,
+            seed,
+            dict(identity),
+            keep_best,
+            sampler,
+            schedule,
+            optimizer,
+            Throughput(model, machine["matrix_gflops"]),
+            interrupts,
+            progress,
+            open_monitors(folder, config.track, progress.step, progress.validated),
+            _known_bad(folder),
+        )
+        try:
+            _go_on(run, validate, _validation_steps(run, validations) if validate else set(), report)
+        finally:
+            run.monitors.close()
+    if keep_best and progress.best is not None:
+        checkpoint.restore_best(folder, parameters, progress.best["step"])
     note_peak(folder)
     release_freed_memory()
-    return run.progress
+    return progress
 
 
 def total_steps(config: TrainingConfig, sampler: Sampler) -> int:
@@ -157,114 +172,157 @@ def backward(objective: Objective, model: Model, batches: Sequence[Batch]) -> fl
     return total
 
 
-def _step(run: _Training) -> dict[str, float]:
-    config, progress = run.config, run.progress
+def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due: set[int], report: Report) -> None:
+    """All steps that are left, with their validations and checkpoints."""
+    progress, config, steps = run.progress, run.config, run.schedule.steps
+    began = time.monotonic() - progress.seconds
+    saved, saved_step = time.monotonic(), progress.step
+    try:
+        while True:
+            if validate and progress.step in due and progress.validated < progress.step:
+                figures = validate()
+                with run.interrupts.held():
+                    progress.seconds = time.monotonic() - began
+                    _note_validation(run, figures)
+            always = progress.step == steps or progress.step in due or _is_kept(run)
+            if saved_step < progress.step and (always or time.monotonic() - saved >= config.checkpoint_seconds):
+                with run.interrupts.held():
+                    _save(run)
+                saved, saved_step = time.monotonic(), progress.step
+            if progress.step >= steps:
+                return
+            _step(run, began, report)
+    except (KeyboardInterrupt, SystemExit):
+        with run.interrupts.held():
+            if saved_step < progress.step:
+                _save(run)
+        raise
+
+
+def _step(run: _Training, began: float, report: Report) -> None:
+    """One step. Until its update a signal can break it off, and nothing has happened."""
+    progress, steps = run.progress, run.schedule.steps
+    started = time.monotonic()
+    chosen = run.sampler.step(progress.step).tolist()
     key = randomness.key(run.seed, "step", progress.step)
-    batches = make_batches(
-        run.objective, run.items, run.sampler.step(progress.step).tolist(), config.micro_batch_tokens, key
-    )
-    run.optimizer.zero_grad(set_to_none=True)
+    batches = make_batches(run.objective, run.items, chosen, run.config.micro_batch_tokens, key)
+    measured = _gradient(run, chosen, batches)
+    with run.interrupts.held():
+        if "skipped" in measured:
+            _note_skipped(run, measured["skipped"])
+        else:
+            run.optimizer.step(measured["learning_rate"])
+            fault = guards.fault_of_weights(run.optimizer)
+            if fault:
+                raise _not_a_number(run, fault, chosen, "lower learning_rate and run again")
+        progress.step += 1
+        progress.tokens += sum(len(batch.tokens.ids) for batch in batches)
+        progress.seconds = time.monotonic() - began
+        if "skipped" in measured or progress.step % run.config.log_steps == 0 or progress.step == steps:
+            _log(run, measured)
+    run.throughput.step(batches, time.monotonic() - started)
+    how = f"loss {measured['loss']:.3f}" if "loss" in measured else "skipped"
+    pace = run.throughput.describe(steps - progress.step)
+    report(f"step {progress.step} of {steps}, {how}, {pace}", progress.step / steps)
+
+
+def _gradient(run: _Training, chosen: Sequence[int], batches: Sequence[Batch]) -> dict[str, Any]:
+    """Leaves the clipped gradient of a step in the parameters, and gives its figures, or why it is ``skipped``."""
+    step = run.progress.step
+    if step + 1 in run.bad:
+        return {"skipped": run.bad[step + 1]}
+    run.optimizer.zero_grad()
     loss = backward(run.objective, run.model, batches)
-    norm = nn.utils.clip_grad_norm_(run.parameters.values(), config.clip).item()
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        what = f"the loss or its gradient is not a number at step {progress.step + 1}"
-        raise RunError(what, where=run.folder, remedy="lower learning_rate and run again")
-    rate = learning_rate(progress.step, run.steps, config.learning_rate, config.warmup, config.schedule)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    run.optimizer.step()
-    progress.step += 1
-    progress.tokens += sum(len(batch.tokens.ids) for batch in batches)
-    return {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+    parameters = [p for p in run.optimizer.parameters.values() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if math.isfinite(loss) and math.isfinite(norm.item()):
+        nn.utils.clip_grads_with_norm_(parameters, run.config.clip, norm)
+        return {"loss": loss, "learning_rate": run.schedule.rate(step), "gradient_norm": norm.item()}
+    fault = guards.fault_of_step(run.objective, run.model, run.optimizer, batches)
+    if not run.config.skip_bad_batches or fault.startswith("the weight"):
+        remedy = "lower learning_rate, or leave such batches out with --skip-bad-batches"
+        raise _not_a_number(run, fault, chosen, remedy)
+    most = guards.MOST_SKIPPED_IN_A_ROW
+    if run.progress.skipped[-most:] == list(range(step + 1 - most, step + 1)):
+        raise _not_a_number(run, fault, chosen, f"the {most} steps before it were skipped: lower learning_rate")
+    return {"skipped": fault}
 
 
-def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (arXiv:1711.05101); only matrices decay, and embeddings do not."""
-    decayed = [p for name, p in parameters.items() if p.ndim > 1 and ".embeddings." not in f".{name}"]
-    others = [p for p in parameters.values() if not any(p is d for d in decayed)]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-8, fused=True)
+def _note_skipped(run: _Training, fault: str) -> None:
+    """Writes down at once which step is left out: a run that is cut off now leaves it out again."""
+    step = run.progress.step + 1
+    run.progress.skipped.append(step)
+    if step not in run.bad:
+        run.bad[step] = fault
+        files.write_json(run.folder / "skipped.json", run.bad)
+
+
+def _not_a_number(run: _Training, fault: str, chosen: Sequence[int], remedy: str) -> RunError:
+    where = guards.documents_of(run.items, chosen)
+    return RunError(
+        f"{fault} is not a number at step {run.progress.step + 1} ({where})", where=run.folder, remedy=remedy
+    )
+
+
+def _known_bad(folder: Path) -> dict[int, str]:
+    """The steps whose batch was left out before, in a sitting that was cut off perhaps, and why."""
+    path = folder / "skipped.json"
+    return {int(step): fault for step, fault in files.read_object(path).items()} if path.exists() else {}
 
 
 def _validation_steps(run: _Training, validations: int | None) -> set[int]:
     if validations is None:
         epoch = run.sampler.epoch_tokens / run.config.batch_tokens
-        validations = max(1, round(run.steps / epoch))
-    return {max(1, round(run.steps * n / validations)) for n in range(1, validations + 1)}
+        validations = max(1, round(run.schedule.steps / epoch))
+    return {max(1, round(run.schedule.steps * n / validations)) for n in range(1, validations + 1)}
 
 
-def _state(run: _Training, identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {"identity": dict(identity), **vars(run.progress)}
+def _note_validation(run: _Training, figures: dict[str, float]) -> None:
+    progress = run.progress
+    _log(run, {"validation": figures})
+    progress.validated = progress.step
+    if progress.best is None or figures["score"] > progress.best["score"]:
+        progress.best = {"step": progress.step, "score": figures["score"]}
+        if run.keeps_best:
+            checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
 
 
-def _resume(run: _Training, identity: Mapping[str, Any], report: Report) -> None:
-    checkpoint = newest_checkpoint(run.folder, lambda message: report(message, 0.0))
-    metrics = run.folder / "metrics.jsonl"
-    if checkpoint is None:
-        files.write_text(metrics, "")
-        return
-    if checkpoint.state.get("identity") != dict(identity):
+def _is_kept(run: _Training) -> bool:
+    """Whether the step is one whose checkpoint stays: every n-th, and where the stable part of ``wsd`` ends."""
+    step, every = run.progress.step, run.config.keep_every
+    return bool(every and step % every == 0) or step == run.schedule.stable_steps != 0
+
+
+def _save(run: _Training) -> None:
+    fault = guards.fault_of_state(run.optimizer)
+    if fault:
+        what = f"{fault} is not a number at step {run.progress.step}"
+        raise RunError(what, where=run.folder, remedy="lower learning_rate and run again")
+    best = run.progress.best
+    steps = (run.schedule.stable_steps, *((best["step"],) if best and not run.keeps_best else ()))
+    keeping = checkpoint.Keeping(run.config.keep, run.config.keep_every, steps)
+    state = {"identity": run.identity, **vars(run.progress)}
+    checkpoint.save_checkpoint(run.folder, run.optimizer, state, keeping)
+    if best is not None:
+        checkpoint.clear_older_best(run.folder, best["step"])
+
+
+def _resume(folder: Path, optimizer: Optimizers, identity: Mapping[str, Any], report: Report) -> Progress:
+    """Fills parameters and optimizer from the newest checkpoint, where there is one, and gives how far it is."""
+    newest = checkpoint.newest_checkpoint(folder, lambda message: report(message, 0.0))
+    if newest is None:
+        return Progress()
+    if newest.state.get("identity") != dict(identity):
         raise InputError(
             "this is a checkpoint of another model or of other data",
-            where=checkpoint.folder,
+            where=newest.folder,
             remedy="remove that folder, or run in another one with --to",
         )
-    restore(checkpoint, run.parameters, run.optimizer)
-    run.progress = Progress(**{name: checkpoint.state[name] for name in vars(run.progress)})
-    _cut_metrics(metrics, run.progress.step)
-    epoch = run.progress.step * run.config.batch_tokens // run.sampler.epoch_tokens
-    report(f"goes on at step {run.progress.step}, epoch {epoch + 1}", run.progress.step / run.steps)
-
-
-def _cut_metrics(path: Path, step: int) -> None:
-    """Takes away the lines beyond ``step``, and a last one that a crash cut short; a log that is lost begins anew."""
-    if not path.exists():
-        files.write_text(path, "")
-    size = 0
-    with open(path, "rb") as stream:
-        for line in stream:
-            try:
-                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break
-            size += len(line)
-    files.truncate(path, size)
+    checkpoint.restore(newest, optimizer)
+    return Progress(**{name: newest.state[name] for name in vars(Progress())})
 
 
 def _log(run: _Training, figures: Mapping[str, Any]) -> None:
     progress = run.progress
     line = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3), **figures}
-    files.append_text(run.folder / "metrics.jsonl", json.dumps(line) + "\n")
-
-
-def _keep_best(run: _Training, score: float, keep: bool) -> None:
-    best = run.progress.best
-    if best is not None and score <= best["score"]:
-        return
-    run.progress.best = {"step": run.progress.step, "score": score}
-    if keep:
-        weights = save({name: p.detach() for name, p in run.parameters.items()})
-        files.write_bytes(_best_path(run), weights)
-
-
-def _restore_best(run: _Training) -> None:
-    path = _best_path(run)
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        remedy = f"remove {path.parent} and run again: the training then begins anew"
-        raise InputError(f"the weights of the best score are damaged ({error})", where=path, remedy=remedy) from None
-    fill(run.parameters, weights, path)
-
-
-def _best_path(run: _Training) -> Path:
-    """The weights of the best score. The step is in the name: a crash before the checkpoint leaves the older one."""
-    assert run.progress.best is not None
-    return run.folder / "checkpoints" / f"best-{run.progress.best['step']:08d}.safetensors"
-
-
-def _clear_older_best(run: _Training) -> None:
-    for path in (run.folder / "checkpoints").glob("best-*.safetensors"):
-        if path != _best_path(run):
-            files.remove(path)
+    run.monitors.log(line)

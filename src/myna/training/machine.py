@@ -84,9 +84,10 @@ def release_freed_memory() -> None:
 
 def note_peak(folder: Path) -> None:
     """Adds to ``machine.json`` the most memory that this process has held so far, in bytes."""
-    files.write_json(folder / "machine.json", {**files.read_json(folder / "machine.json"), "peak_bytes": _peak()})
+    files.write_json(folder / "machine.json", {**files.read_json(folder / "machine.json"), "peak_bytes": peak_bytes()})
 
 
-def _peak() -> int:
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

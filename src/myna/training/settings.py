@@ -8,6 +8,11 @@ from pydantic import model_validator
 
 from myna.settings import Section, setting
 
+Optimizer = Literal["adamw", "sgd", "adafactor", "muon"]
+Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"]
+Cooldown = Literal["linear", "sqrt"]
+Tracker = Literal["tensorboard", "wandb"]
+
 
 class TrainingConfig(Section):
     """How long and how to train. Exactly one of ``tokens``, ``steps`` and ``epochs`` says how long."""
@@ -18,16 +23,30 @@ class TrainingConfig(Section):
     batch_tokens: int = setting(1024, "tokens of a step, over all processes", gt=0)
     learning_rate: float = setting(1e-3, "the highest learning rate", gt=0)
     warmup: float = setting(0.1, "share of the steps in which the learning rate rises", ge=0, le=1)
-    schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the learning rate falls after that")
-    weight_decay: float = setting(0.01, "AdamW's decay of matrices (not of norms, biases, embeddings)", ge=0)
+    warmup_steps: int | None = setting(None, "steps in which the learning rate rises, instead of a share", ge=0)
+    schedule: Shape = setting("linear", "how the learning rate falls after that; wsd: only over the last steps")
+    cooldown: float = setting(
+        0.2, "wsd: share of the steps, the last ones, in which the learning rate falls", ge=0, le=1
+    )
+    cooldown_shape: Cooldown = setting("linear", "wsd: in a line, or (sqrt) fast first and then ever slower")
+    optimizer: Optimizer = setting("adamw", "muon: for the matrices of the layers, with adamw for the rest")
+    weight_decay: float = setting(0.01, "decay of matrices (not of norms, biases, embeddings)", ge=0)
     # Small batches meet a rare piece once in many steps; a shorter memory (0.98) forgets its gradient in between, and
     # a decoder of 12,000 pieces lost 0.2 bits per character by that.
     beta2: float = setting(0.999, "AdamW's memory of squared gradients", gt=0, lt=1)
+    momentum: float | None = setting(None, "share of its last step that sgd (0.9), muon (0.95) repeats", ge=0, lt=1)
+    nesterov: bool = setting(True, "sgd, muon: look ahead along the momentum")
+    layer_decay: float = setting(1.0, "the learning rate of a layer, as a share of that of the one above", gt=0, le=1)
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
     threads: int | None = setting(None, "threads of torch (default: the processors there are)", "speed", gt=0)
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
+    keep: int = setting(2, "how many of the newest checkpoints stay", "log", gt=0)
+    keep_every: int | None = setting(None, "make a checkpoint every so many steps, and let these stay", "log", gt=0)
+    # No result hangs on it: without it a run that has such a batch has none.
+    skip_bad_batches: bool = setting(False, "leave a batch out whose gradient is not a number, and count it", "log")
+    track: list[Tracker] = setting([], "where else the metrics go", "log")
     log_steps: int = setting(10, "steps between lines of metrics.jsonl", "log", gt=0)
 
     @model_validator(mode="after")

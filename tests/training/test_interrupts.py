@@ -1,0 +1,94 @@
+"""SIGTERM and Ctrl-C end a training with a checkpoint, from wherever in it they come, and it goes on the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from myna.objectives.masked import MaskedLM
+from myna.training.interrupts import Interrupts
+
+from ..stores import VOCABULARY
+from .runs import CONFIG, metrics, run, steps, weights
+
+RARELY = CONFIG.model_copy(update={"checkpoint_seconds": 1e6, "log_steps": 1})
+SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
+
+
+def scores() -> dict[str, float]:
+    return {"score": 0.5}
+
+
+class Killed(MaskedLM):
+    """Is sent a signal in the middle of the loss of a micro-batch."""
+
+    def __init__(self, number: int, calls: int) -> None:
+        super().__init__(VOCABULARY)
+        self.number, self.calls = number, calls
+
+    def loss(self, model, batch):
+        self.calls -= 1
+        loss = super().loss(model, batch)
+        if self.calls == 0:
+            os.kill(os.getpid(), self.number)
+        return loss
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_step_that_is_broken_off_never_was(tmp_path: Path, number: int) -> None:
+    options = {"config": RARELY, "validate": scores, "validations": 1}
+    whole = weights(run(tmp_path / "whole", **options))
+    for calls in (1, 2, 9, 14):
+        cut = tmp_path / str(calls)
+        with pytest.raises(SIGNALS[number]) as ended:
+            run(cut, objective=Killed(number, calls), **options)
+        assert number != signal.SIGTERM or ended.value.code == 143
+        done = len(metrics(cut))
+        assert steps(cut) == [done] * (done > 0)
+        assert weights(run(cut, **options)) == whole
+        assert metrics(cut) == metrics(tmp_path / "whole")
+
+
+def test_a_validation_that_is_broken_off_is_made_once_more_and_not_twice(tmp_path: Path) -> None:
+    options = {"config": RARELY, "validations": 3}
+    whole = weights(run(tmp_path / "whole", validate=scores, **options))
+    killed = iter([False, True])
+
+    def validate() -> dict[str, float]:
+        if next(killed, False):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return scores()
+
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", validate=validate, **options)
+    assert steps(tmp_path / "cut") == [3, 6]
+    assert weights(run(tmp_path / "cut", validate=validate, **options)) == whole
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+
+
+def test_what_is_held_ends_first() -> None:
+    done = []
+    with Interrupts() as interrupts, pytest.raises(SystemExit):
+        with interrupts.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append(1)
+        done.append(2)
+    assert done == [1]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_in_another_thread_signals_are_left_to_the_main_one() -> None:
+    found = []
+
+    def work() -> None:
+        with Interrupts() as interrupts, interrupts.held():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.SIG_DFL]
