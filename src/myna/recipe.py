@@ -27,7 +27,8 @@ from myna.corpus.prepare import CorpusConfig
 from myna.errors import InputError, MynaError
 from myna.evaluation.report import ReportConfig
 from myna.finetuning import FinetuneConfig
-from myna.pretraining import PretrainConfig
+from myna.objectives import OBJECTIVES, check_objective_module
+from myna.pretraining import PretrainConfig, misfit
 from myna.recipe_errors import Problem, near, problems
 from myna.settings import Section, setting
 from myna.tasks import check_task_module
@@ -186,7 +187,7 @@ def _broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         if start is None:
             for what, remedy in _start_folder(finetune.start_from, start_folder):
                 yield Problem((*place, "start_from"), what, remedy)
-        elif start.objective == "causal":
+        elif start.objective in OBJECTIVES and not start.objective_settings().declaration().tasks:
             what = f"[pretrain.{finetune.start_from}] is a decoder, and a task needs an encoder"
             yield Problem((*place, "start_from"), what, _ENCODER)
         try:
@@ -227,15 +228,20 @@ def _misfit(config: PretrainConfig, tokenizer: TokenizerConfig, place: KeyPath) 
     except MynaError as error:
         yield Problem((*place, "model"), f"this model cannot be built: {error.what}")
         return
-    if (config.objective == "masked") != (described.attention == "bidirectional"):
-        what = f'objective = "{config.objective}" does not go with preset = "{config.preset}"'
-        yield Problem((*place, "objective"), what, "bert presets are masked, gpt presets are causal")
-    if config.objective == "masked" and tokenizer.kind == "byte_bpe":
-        what = f"[tokenizer.{config.tokenizer}] is byte_bpe and has no [MASK]"
-        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
-    if config.objective == "causal" and tokenizer.kind != "byte_bpe":
+    if config.objective not in OBJECTIVES:
+        # Nothing of a user's own module is imported before it is needed.
+        try:
+            check_objective_module(config.objective)
+        except MynaError as error:
+            yield Problem((*place, "objective"), error.what, error.remedy)
+        return
+    needed = config.objective_settings().declaration()
+    if found := misfit(config, needed, described):
+        yield Problem((*place, "objective"), *found)
+    if tokenizer.kind not in needed.tokenizers:
         what = f"[tokenizer.{config.tokenizer}] is {tokenizer.kind}, which does not give a text back"
-        yield Problem((*place, "tokenizer"), what, 'use a tokenizer of kind = "byte_bpe" for objective = "causal"')
+        remedy = f'use a tokenizer of kind = "{needed.tokenizers[0]}" for objective = "{config.objective}"'
+        yield Problem((*place, "tokenizer"), what, remedy)
 
 
 def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:

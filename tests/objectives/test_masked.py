@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from myna import randomness
 from myna.model.heads import build
-from myna.objectives.masked import MaskedLM, masked_scores
+from myna.objectives.language import target_costs
+from myna.objectives.masked import MaskedLM
+from myna.objectives.settings import Masked
 
 from ..stores import VOCABULARY, MemoryStore, random_store
 from .test_losses import BERT
@@ -25,13 +27,13 @@ def batch_of(store: MemoryStore, objective: MaskedLM, key: int = 1, maximum_leng
 def test_the_share_of_targets_is_the_ratio() -> None:
     for word, ratio in ((1, 0.15), (3, 0.15), (2, 0.4)):
         store = random_store([100] * 300, word=word)
-        batch, _ = batch_of(store, MaskedLM(VOCABULARY, ratio))
+        batch, _ = batch_of(store, MaskedLM(VOCABULARY, Masked(ratio=ratio)))
         assert batch.counts["masked"] / store.tokens == pytest.approx(ratio, abs=0.006)
 
 
 def test_masked_pieces_become_mask_another_or_stay() -> None:
     store = random_store([100] * 300)
-    batch, _ = batch_of(store, MaskedLM(VOCABULARY, 0.5))
+    batch, _ = batch_of(store, MaskedLM(VOCABULARY, Masked(ratio=0.5)))
     seen = batch.tokens.ids[batch.positions]
     masked, same = (seen == VOCABULARY.mask).double().mean(), (seen == batch.targets).double().mean()
     assert masked == pytest.approx(0.8, abs=0.01)
@@ -66,7 +68,7 @@ def test_whole_words_are_masked_whole_and_no_text_goes_without(words: list[list[
 
 def test_targets_are_the_ids_that_stood_at_their_positions() -> None:
     store = random_store([9, 30, 4, 61])
-    batch, items = batch_of(store, MaskedLM(VOCABULARY, 0.3))
+    batch, items = batch_of(store, MaskedLM(VOCABULARY, Masked(ratio=0.3)))
     line = np.concatenate([[2, *np.asarray(items[i].ids), 3] for i in range(len(items))])
     assert np.array_equal(line[batch.positions.numpy()], batch.targets.numpy())
     outside = np.setdiff1d(np.arange(len(line)), batch.positions.numpy())
@@ -75,7 +77,7 @@ def test_targets_are_the_ids_that_stood_at_their_positions() -> None:
 
 def test_what_is_masked_depends_on_the_number_not_on_the_company() -> None:
     store = random_store([20, 21, 22, 23])
-    objective = MaskedLM(VOCABULARY, 0.3)
+    objective = MaskedLM(VOCABULARY, Masked(ratio=0.3))
     items = objective.items([store], 64)
     together = objective.batch([items[i] for i in range(4)], np.array([5, 6, 7, 8]), 99)
     alone = objective.batch([items[2]], np.array([7]), 99)
@@ -88,8 +90,8 @@ def test_scores_cover_every_item_once_and_match_the_loss() -> None:
     store = random_store([50, 3, 17, 40])
     objective, model = MaskedLM(VOCABULARY), build(BERT, "masked", seed=1)
     items = objective.items([store], 32)
-    scores = masked_scores(model, objective, items, batch_tokens=40)
-    again = masked_scores(model, objective, items, batch_tokens=10_000)
+    scores = target_costs(model, objective, items, batch_tokens=40)
+    again = target_costs(model, objective, items, batch_tokens=10_000)
     assert set(scores.documents) == {0, 1, 2, 3}
     assert scores.nats.sum() == pytest.approx(again.nats.sum(), rel=1e-5)
     assert np.bincount(scores.documents).tolist() == np.bincount(again.documents).tolist()

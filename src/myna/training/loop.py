@@ -25,7 +25,7 @@ from torch import nn
 from myna import files, randomness
 from myna.errors import InputError, RunError
 from myna.model.heads import Model
-from myna.objectives.protocol import Batch, Items, Objective
+from myna.objectives.protocol import Batch, Grouped, Items, Objective, Scheduled
 from myna.tokens.sampler import Sampler, micro_batches
 from myna.training.checkpoint import fill, newest_checkpoint, restore, save_checkpoint
 from myna.training.machine import note_peak, use_machine
@@ -133,9 +133,10 @@ def make_batches(
 ) -> list[Batch]:
     """The micro-batches of one step. ``chosen`` are its items; their place in it is what their draws depend on."""
     lengths = items.lengths[np.asarray(chosen)]
+    group = objective.group if isinstance(objective, Grouped) else 1
     return [
         objective.batch([items[int(chosen[n])] for n in numbers], numbers, key)
-        for numbers in micro_batches(lengths, most_tokens)
+        for numbers in micro_batches(lengths, most_tokens, group)
     ]
 
 
@@ -144,10 +145,7 @@ def backward(objective: Objective, model: Model, batches: Sequence[Batch]) -> fl
 
     The counts of all micro-batches are added up first, so that every backward is final.
     """
-    counts: dict[str, int] = {}
-    for batch in batches:
-        for name, count in batch.counts.items():
-            counts[name] = counts.get(name, 0) + count
+    counts = total_counts(batches)
     total = 0.0
     for batch in batches:
         loss = objective.loss(model, batch).total(counts)
@@ -156,14 +154,25 @@ def backward(objective: Objective, model: Model, batches: Sequence[Batch]) -> fl
     return total
 
 
+def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
+    """How many targets each term has in all batches of a step."""
+    counts: dict[str, int] = {}
+    for batch in batches:
+        for name, count in batch.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return counts
+
+
 def _step(run: _Training) -> dict[str, float]:
     config, progress = run.config, run.progress
     key = randomness.key(run.seed, "step", progress.step)
-    batches = make_batches(
-        run.objective, run.items, run.sampler.step(progress.step).tolist(), config.micro_batch_tokens, key
-    )
+    objective = run.objective
+    if isinstance(objective, Scheduled):
+        objective = objective.at(progress.step / run.steps)
+    chosen = run.sampler.step(progress.step).tolist()
+    batches = make_batches(objective, run.items, chosen, config.micro_batch_tokens, key)
     run.optimizer.zero_grad(set_to_none=True)
-    loss = backward(run.objective, run.model, batches)
+    loss = backward(objective, run.model, batches)
     norm = nn.utils.clip_grad_norm_(run.parameters.values(), config.clip).item()
     if not (math.isfinite(loss) and math.isfinite(norm)):
         what = f"the loss or its gradient is not a number at step {progress.step + 1}"
@@ -173,7 +182,7 @@ def _step(run: _Training) -> dict[str, float]:
         group["lr"] = rate
     run.optimizer.step()
     progress.step += 1
-    progress.tokens += sum(len(batch.tokens.ids) for batch in batches)
+    progress.tokens += sum(batch.size for batch in batches)
     return {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
 
 

@@ -1,0 +1,138 @@
+"""The settings of objectives, and what each declares of itself. They import no torch, so that a recipe is read at once.
+
+``objective = "masked"`` in a ``[pretrain.NAME]`` chooses one, ``masked = { ratio = 0.3 }`` gives its settings: each has
+a table under its own name. Those of a user's own objective are in the table ``settings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import ValidationError, field_validator, model_validator
+
+from myna.errors import InputError
+from myna.objectives import OBJECTIVES, check_objective_name, find_objective
+from myna.settings import Section, reason, setting
+
+BOTH_KINDS = ("wordpiece", "byte_bpe")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an objective needs of a model and of a tokenizer.
+
+    ``head`` is the kind of head, ``attention`` the patterns that it goes with; ``two_stacks`` says that it trains an
+    encoder-decoder. ``tokenizers`` are the kinds it can read; ``mask`` and ``sentinels`` are special tokens, which a
+    tokenizer that lacks them is given. ``tasks`` says whether a task can start from the model.
+    """
+
+    head: str
+    attention: tuple[str, ...]
+    two_stacks: bool = False
+    tokenizers: tuple[str, ...] = BOTH_KINDS
+    mask: bool = False
+    sentinels: int = 0
+    tasks: bool = True
+
+
+class ObjectiveSettings(Section):
+    """The settings of an objective; a user's own derives from this too."""
+
+    declared: ClassVar[Declaration]
+
+    def declaration(self) -> Declaration:
+        """What the objective needs with these settings."""
+        return self.declared
+
+
+class LanguageSettings(ObjectiveSettings):
+    """The settings of objectives whose loss is a cross-entropy over the vocabulary."""
+
+    label_smoothing: float = setting(0.0, "share of each target that is spread over all pieces", ge=0, lt=1)
+    z_loss: float = setting(0.0, "weight of the squared logarithm of the softmax's sum (1e-4 in PaLM)", ge=0)
+
+
+class Masking(LanguageSettings):
+    """What masked objectives share: how much is masked, and by what unit."""
+
+    ratio: float = setting(0.15, "share of the pieces that are targets", gt=0, lt=1)
+    last_ratio: float | None = setting(None, "the share that ratio moves to, evenly over the steps", gt=0, lt=1)
+    unit: Literal["word", "piece", "span"] = setting("word", "what is masked whole: words, pieces, or spans of words")
+
+    def at(self, share: float) -> float:
+        """The ratio when ``share`` of the steps is done."""
+        return self.ratio if self.last_ratio is None else self.ratio + (self.last_ratio - self.ratio) * share
+
+
+class Masked(Masking):
+    """BERT's, of whole words, or of SpanBERT's spans."""
+
+    declared = Declaration("masked", ("bidirectional",), mask=True)
+
+
+class Causal(LanguageSettings):
+    """GPT's: the next token."""
+
+    # A text can't be got back from WordPiece: what it leaves out would cost such a model nothing.
+    declared = Declaration("causal", ("causal", "prefix"), tokenizers=("byte_bpe",), tasks=False)
+
+
+class ObjectiveTables(Section):
+    """An objective by its name, and the table of its settings; a table of another objective is refused."""
+
+    objective: str = setting(description="what is learnt, as masked or causal, or one of your own as my_module:MyClass")
+    masked: Masked | None = setting(None, "objective masked (an encoder): how words are masked")
+    causal: Causal | None = setting(None, "objective causal (a decoder)")
+    settings: dict[str, Any] | None = setting(None, "an objective of your own: its settings")
+
+    @field_validator("objective")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            check_objective_name(name)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, given: Any) -> Any:
+        """Every setting of the chosen objective is there to be read, those left out with their defaults."""
+        name = given.get("objective") if isinstance(given, dict) else None
+        if name in OBJECTIVES and isinstance(name, str) and given.get(name) is None:
+            return {**given, name: {}}
+        return given
+
+    @model_validator(mode="after")
+    def _only_its_own(self) -> ObjectiveTables:
+        for name in ObjectiveTables.model_fields:
+            if name != "objective" and getattr(self, name) is not None and name not in self._tables():
+                raise ValueError(f'the table "{name}" does not belong to objective = "{self.objective}"')
+        return self
+
+    def _tables(self) -> set[str]:
+        return {self.objective if self.objective in OBJECTIVES else "settings"}
+
+    def objective_tables(self) -> dict[str, Any]:
+        """The objective and the tables that belong to it, plain."""
+        return self.model_dump(include=set(ObjectiveTables.model_fields), exclude_none=True)
+
+    def objective_settings(self) -> ObjectiveSettings:
+        """The settings of the objective. Of a user's own, its module is imported, and a wrong key is told."""
+        return self.settings_of(self.objective)
+
+    def settings_of(self, name: str) -> ObjectiveSettings:
+        """The settings of an objective by its name, with defaults where it has no table here."""
+        if name in OBJECTIVES:
+            found: ObjectiveSettings = getattr(self, name)
+            return found
+        return _own_settings(name, self.settings or {})
+
+
+def _own_settings(name: str, table: Mapping[str, Any]) -> ObjectiveSettings:
+    try:
+        return find_objective(name).settings_class(**table)
+    except ValidationError as error:
+        raise InputError(f"the settings of {name} are wrong: {reason(error)}") from None
