@@ -81,8 +81,9 @@ def pretrain(
 
     A folder with a checkpoint of the same run is gone on with.
     """
+    from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
-    from myna.model.heads import build
+    from myna.model.heads import LANGUAGE_KINDS, build
     from myna.model.presets import model_config
     from myna.tokens.sampler import Sampler
     from myna.tokens.special import with_special_tokens
@@ -96,6 +97,8 @@ def pretrain(
     tokenizer = with_special_tokens(tokenizer, folder / "tokenizer", needed.mask, needed.sentinels)
     described = model_config(config.preset, tokenizer.vocabulary_size, **config.model.model_dump(exclude_unset=True))
     objective = make_objective(config, tokenizer)
+    if objective.head not in LANGUAGE_KINDS:
+        described = with_head(described, "masked", objective.head)
     _check_family(config, needed, described)
     stores = [TokenStore.open(place, "train") for place in token_folders]
     items = objective.items(stores, described.maximum_length)

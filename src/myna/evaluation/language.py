@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from myna import files
@@ -24,14 +25,20 @@ from myna.evaluation.baselines import unigram_nats
 from myna.evaluation.ngrams import CharacterNgrams
 from myna.evaluation.samples import continuations, fillings
 from myna.evaluation.scoring import Scores
+from myna.huggingface.folder import read_model_folder
 from myna.inference.loaded import Loaded, load
 from myna.ledger import Ledger
+from myna.model.flat import document_lengths
+from myna.model.heads import LanguageHead
 from myna.objectives.causal import document_nats
 from myna.objectives.language import LanguageObjective, target_costs
+from myna.objectives.losses import target_nats
+from myna.objectives.replaced import ReplacedTokens
 from myna.objectives.settings import ObjectiveTables
 from myna.pretraining import make_objective
 from myna.tokens.encoding import encode
 from myna.tokens.pieces import Piece, Pieces
+from myna.tokens.sampler import micro_batches
 from myna.tokens.store import TokenStore
 
 VERSION = 1
@@ -234,8 +241,6 @@ def _judge_targets(judging: _Judging, objective: LanguageObjective) -> None:
     loaded = judging.loaded
     items = _chosen(judging, objective)
     found = target_costs(loaded.model, objective, items)  # type: ignore[arg-type]
-    size = int(items.documents.max()) + 1
-    targets = np.bincount(found.documents, minlength=size).astype(np.float64)
     frequencies, documents = judging.counts
     frequencies = frequencies.copy()
     frequencies[loaded.tokenizer.end] += documents
@@ -244,10 +249,52 @@ def _judge_targets(judging: _Judging, objective: LanguageObjective) -> None:
     frequent[np.isin(found.targets, objective.vocabulary.sentinels)] = 0.0
 
     def statistics(costs: metrics.Floats) -> metrics.Floats:
-        return np.stack([np.bincount(found.documents, costs, size), targets], 1)[targets > 0]
+        return _by_document(found.documents, np.stack([costs, np.ones_like(costs)], 1))
 
     name = judging.name("perplexity", objective)
     judging.scores.add(name, metrics.perplexity, statistics(found.nats), {"unigram": statistics(frequent)})
+
+
+def _judge_replaced(judging: _Judging, objective: LanguageObjective) -> None:
+    """How well replaced tokens are told, by a generator that lies beside the model, and what that is worth."""
+    assert isinstance(objective, ReplacedTokens)
+    place = judging.loaded.folder.parent / "generator"
+    generator, _ = read_model_folder(place)
+    items = _chosen(judging, objective)
+    head = generator.head
+    found: list[tuple[NDArray[np.int64], metrics.Floats]] = []
+    cells: list[tuple[NDArray[np.int64], metrics.Floats]] = []
+    assert isinstance(head, LanguageHead)
+    with torch.inference_mode():
+        for chosen in micro_batches(items.lengths, 4096):
+            batch = objective.batch([items[i] for i in chosen], chosen, None)
+            features = head.features(generator.trunk(batch.tokens)[batch.positions])
+            tokens, replaced = objective.replaced(features, head, batch)
+            said = judging.loaded.model(tokens)[:, 0] > 0
+            nats = target_nats(features, head.weight, head.bias, batch.targets)
+            found.append((items.documents[chosen[batch.owners]], nats.double().numpy()))
+            owners = np.repeat(np.arange(len(chosen)), document_lengths(batch.tokens.runs))
+            told = torch.stack([said & replaced, said, replaced, said == replaced, torch.ones_like(said)], 1)
+            cells.append((items.documents[chosen[owners]], told.double().numpy()))
+    counts = _by_document(np.concatenate([place for place, _ in cells]), np.concatenate([told for _, told in cells]))
+    nothing = counts.copy()
+    nothing[:, :2], nothing[:, 3] = 0, counts[:, 4] - counts[:, 2]
+    judging.scores.add("replaced_f1", lambda sums: metrics.micro_f1(sums[..., :3]), counts, {})
+    judging.scores.add(
+        "replaced_accuracy", lambda sums: metrics.bits_per_character(sums[..., 3:]), counts, {"majority": nothing}
+    )
+    costs = np.concatenate([nats for _, nats in found])
+    places = np.concatenate([place for place, _ in found])
+    sums = _by_document(places, np.stack([costs, np.ones_like(costs)], 1))
+    judging.scores.add("generator_perplexity", metrics.perplexity, sums, {})
+
+
+def _by_document(documents: NDArray[np.int64], rows: metrics.Floats) -> metrics.Floats:
+    """The sums ``(documents, …)`` of rows of the same document."""
+    size = int(documents.max()) + 1
+    sums = np.stack([np.bincount(documents, column, size) for column in rows.T], 1)
+    result: metrics.Floats = sums[np.bincount(documents, minlength=size) > 0]
+    return result
 
 
 def _judge_blanks(judging: _Judging, objective: LanguageObjective) -> None:
@@ -259,6 +306,7 @@ def _judge_blanks(judging: _Judging, objective: LanguageObjective) -> None:
 JUDGES: dict[str, Callable[[_Judging, LanguageObjective], None]] = {
     "text": _judge_text,
     "targets": _judge_targets,
+    "replaced": _judge_replaced,
     "blanks": _judge_blanks,
 }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # By name, so that a recipe is checked without importing torch.
 OBJECTIVES = {
     "masked": "myna.objectives.masked:MaskedLM",
+    "replaced": "myna.objectives.replaced:ReplacedTokens",
     "causal": "myna.objectives.causal:CausalLM",
 }
 _REGISTRY = Registry("objective", OBJECTIVES)

@@ -72,6 +72,15 @@ class Masked(Masking):
     declared = Declaration("masked", ("bidirectional",), mask=True)
 
 
+class Replaced(Masking):
+    """ELECTRA's: which tokens a generator has replaced."""
+
+    declared = Declaration("replaced", ("bidirectional",), mask=True)
+    unit: Literal["word", "piece", "span"] = setting("piece", "what is masked whole: words, pieces, or spans of words")
+    weight: float = setting(50.0, "weight of the model's loss beside the generator's", gt=0)
+    generator: float = setting(0.25, "the generator's width, as a share of the model's", gt=0, le=1)
+
+
 class Causal(LanguageSettings):
     """GPT's: the next token."""
 
@@ -85,6 +94,7 @@ class ObjectiveTables(Section):
     objective: str = setting(description="what is learnt, as masked or causal, or one of your own as my_module:MyClass")
     masked: Masked | None = setting(None, "objective masked (an encoder): how words are masked")
     causal: Causal | None = setting(None, "objective causal (a decoder)")
+    replaced: Replaced | None = setting(None, "objective replaced (an encoder): a generator's replacements")
     settings: dict[str, Any] | None = setting(None, "an objective of your own: its settings")
 
     @field_validator("objective")
