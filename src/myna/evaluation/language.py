@@ -292,7 +292,7 @@ def _judge_replaced(judging: _Judging, objective: LanguageObjective) -> None:
 def _by_document(documents: NDArray[np.int64], rows: metrics.Floats) -> metrics.Floats:
     """The sums ``(documents, …)`` of rows of the same document."""
     size = int(documents.max()) + 1
-    sums = np.stack([np.bincount(documents, column, size) for column in rows.T], 1)
+    sums = np.stack([np.bincount(documents, column, size) for column in rows.T], 1).astype(np.float64)
     result: metrics.Floats = sums[np.bincount(documents, minlength=size) > 0]
     return result
 

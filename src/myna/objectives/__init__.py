@@ -17,6 +17,9 @@ OBJECTIVES = {
     "masked": "myna.objectives.masked:MaskedLM",
     "replaced": "myna.objectives.replaced:ReplacedTokens",
     "causal": "myna.objectives.causal:CausalLM",
+    "prefix": "myna.objectives.prefix:PrefixLM",
+    "hybrid": "myna.objectives.hybrid:HybridLM",
+    "mixture": "myna.objectives.mixture:Mixture",
 }
 _REGISTRY = Registry("objective", OBJECTIVES)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from myna.model.flat import flatten
 from myna.model.heads import LanguageHead, Model
-from myna.objectives.language import LanguageObjective
+from myna.objectives.language import LanguageObjective, Vocabulary
 from myna.objectives.losses import target_nats
 from myna.objectives.protocol import Batch
 from myna.objectives.settings import Causal
@@ -34,7 +34,7 @@ class CausalLM(LanguageObjective):
         """See :class:`~myna.objectives.protocol.Objective`."""
         inputs, targets = [], []
         for item in items:
-            line, following = self.line(item)
+            line, following = causal_line(self.vocabulary, item)
             inputs.append(line)
             targets.append(following)
         tokens = flatten(inputs, numbers, key)
@@ -42,13 +42,14 @@ class CausalLM(LanguageObjective):
         owners = np.repeat(np.arange(len(items)), [len(line) for line in targets])
         return Batch(tokens, flat, {"causal": len(flat)}, owners=owners)
 
-    def line(self, item: Piece) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What is read of a piece and what follows each token of that, ``(tokens,)`` each."""
-        # The token before is read again, as context; what it predicts is the first of this piece.
-        line = np.concatenate([[self.vocabulary.start if item.before is None else item.before], item.ids])
-        following = [self.vocabulary.end] if item.after is None else []
-        targets = np.concatenate([line[1:], following]).astype(np.int64)
-        return (line if item.after is None else line[:-1]), targets
+
+def causal_line(vocabulary: Vocabulary, item: Piece) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What is read of a piece and what follows each token of that, ``(tokens,)`` each."""
+    # The token before is read again, as context; what it predicts is the first of this piece.
+    line = np.concatenate([[vocabulary.start if item.before is None else item.before], item.ids])
+    following = [vocabulary.end] if item.after is None else []
+    targets = np.concatenate([line[1:], following]).astype(np.int64)
+    return (line if item.after is None else line[:-1]), targets
 
 
 def document_nats(
