@@ -29,7 +29,7 @@ def useful_flops(folder: Path) -> float:
     trunk = sum(p.numel() for n, p in model.trunk.named_parameters() if p.ndim > 1 and "embeddings" not in n)
     if model.kind not in LANGUAGE_KINDS:
         return 6.0 * trunk
-    share = facts["mask_ratio"] if model.kind == "masked" else 1.0
+    share = facts["masked"]["ratio"] if model.kind == "masked" else 1.0
     dense = model.config.hidden_size**2 if model.kind == "masked" else 0
     return 6.0 * (trunk + share * (dense + model.config.hidden_size * model.config.vocabulary_size))
 

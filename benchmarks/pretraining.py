@@ -38,7 +38,9 @@ def ours() -> Iterator[int]:
     from myna import randomness
     from myna.model.heads import build
     from myna.model.presets import model_config
-    from myna.objectives.masked import MaskedLM, Vocabulary
+    from myna.objectives.language import Vocabulary
+    from myna.objectives.masked import MaskedLM
+    from myna.objectives.settings import Masked
     from myna.tokens.pieces import Piece
     from myna.training.loop import backward, make_batches, make_optimizer
     from myna.training.machine import keep_freed_memory
@@ -56,7 +58,7 @@ def ours() -> Iterator[int]:
     described = model_config("bert-mini", VOCABULARY)
     assert (described.hidden_size, described.layers, described.heads) == (WIDTH, LAYERS, HEADS)
     model = build(described, "masked")
-    objective = MaskedLM(Vocabulary(VOCABULARY, 2, 3, 4, (0, 1, 2, 3, 4)), MASKED)
+    objective = MaskedLM(Vocabulary(VOCABULARY, 2, 3, 4, (0, 1, 2, 3, 4)), Masked(ratio=MASKED))
     optimizer = make_optimizer(dict(model.named_parameters()), config)
     items, step = Solid(), 0
 

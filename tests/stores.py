@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from myna.objectives.masked import Vocabulary
+from myna.objectives.language import Vocabulary
 
 VOCABULARY = Vocabulary(size=50, start=2, end=3, mask=4, special=(0, 1, 2, 3, 4))
 

@@ -84,7 +84,8 @@ def test_every_name_from_elsewhere_leads_to_a_key_that_exists() -> None:
         ("finetune", "x"),
     ):
         keys |= set(section_at(Recipe, path).model_fields)  # type: ignore[union-attr]
-    keys |= set(section_at(Recipe, ("pretrain", "x", "model")).model_fields)  # type: ignore[union-attr]
+    for table in ("model", "masked"):
+        keys |= set(section_at(Recipe, ("pretrain", "x", table)).model_fields)  # type: ignore[union-attr]
     assert {ours for ours, _ in KNOWN_ELSEWHERE.values()} <= keys
 
 
@@ -116,8 +117,17 @@ def test_every_name_from_elsewhere_leads_to_a_key_that_exists() -> None:
             "hidden_size = 2",
             'there is no key "hidden_size" in [pretrain.encoder]; use "model.hidden_size"',
         ),
-        ('"masked"', '"maskd"', 'pretrain.encoder.objective cannot be "maskd"; did you mean "masked"?'),
-        ('"masked"', '"x"', "pretrain.encoder.objective cannot be \"x\"; choose 'masked' or 'causal'"),
+        (
+            '"masked"',
+            '"maskd"',
+            "pretrain.encoder.objective: there is no objective 'maskd'; did you mean 'masked'?",
+        ),
+        ("tokens = 3000", "mask_ratio = 0.3", 'there is no key "mask_ratio" in [pretrain.encoder]; use "masked.ratio"'),
+        (
+            "tokens = 3000",
+            "masked.ratio = 1.5",
+            "pretrain.encoder.masked.ratio should be less than 1, it is 1.5",
+        ),
         ("vocabulary = 4000", "vocab_size = 4000", 'there is no key "vocab_size" in [tokenizer.zh]; use "vocabulary"'),
         (
             "vocabulary = 4000",
@@ -156,11 +166,18 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
         ),
         ('"bert-micro"', '"gpt-micro"', 'objective = "masked"', "bert presets are masked"),
         (
-            'tokenizer = "zh"',
-            'tokenizer = "bytes"',
-            'tokenizer = "zh"',
-            "[tokenizer.bytes] is byte_bpe and has no [MASK]",
+            '"bytes"\nobjective = "causal"',
+            '"zh"\nobjective = "causal"',
+            '"bytes"\nobjective = "causal"',
+            "[tokenizer.zh] is wordpiece, which does not give a text back",
         ),
+        (
+            '"masked"\n',
+            '"masked"\ncausal.z_loss = 0.1\n',
+            "[pretrain.encoder]",
+            'the table "causal" does not belong to objective = "masked"',
+        ),
+        ('"masked"\n', '"birds:Objective"\n', 'objective = "masked"', "is in no module that Python finds"),
         (
             "tokens = 3000",
             "tokens = 3000\nmodel.heads = 7",

@@ -136,10 +136,12 @@ def _with_new_head(
     from myna.huggingface.families import with_head
     from myna.model.heads import build
 
-    if origin.config.attention != "bidirectional":
+    if origin.config.attention == "causal" or origin.config.decoder_layers:
         what = f"the task {config.task} needs an encoder, and this is a decoder"
         raise InputError(what, where=where, remedy="start from a model with objective = masked")
-    described = with_head(origin.config, origin.kind, head)
+    # What was trained to see both ways, and a prefix alone, sees both ways here: the weights are the same.
+    read = origin.config.model_copy(update={"attention": "bidirectional"})
+    described = with_head(read, origin.kind, head)
     changes = {} if config.dropout is None else {"dropout": config.dropout}
     pooled = {} if config.pooling is None else {"pooling": config.pooling}
     headed = described.head.model_copy(update=changes | pooled)

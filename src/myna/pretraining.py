@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import create_model, model_validator
 
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
+from myna.objectives.settings import Declaration, ObjectiveTables
 from myna.settings import Section, result_settings, setting
 from myna.training.settings import TrainingConfig
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from myna.objectives.causal import CausalLM
-    from myna.objectives.masked import MaskedLM
+    from myna.objectives.language import LanguageObjective
     from myna.tokens.pieces import Pieces
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
@@ -52,12 +52,11 @@ else:
     ModelParts = _optional_parts()
 
 
-class PretrainConfig(TrainingConfig):
+class PretrainConfig(TrainingConfig, ObjectiveTables):
     """A ``[pretrain.NAME]`` table of a recipe."""
 
     corpus: list[str] = setting(description="the corpora to learn from")
     tokenizer: str = setting(description="the tokenizer to read them with")
-    objective: Literal["masked", "causal"] = setting(description="masked (an encoder) or causal (a decoder)")
     preset: str | None = setting(None, "the model's description by name, as bert-mini or gpt-mini")
     model: ModelParts = setting(
         ModelParts(),
@@ -66,8 +65,6 @@ class PretrainConfig(TrainingConfig):
     start_from: str | None = setting(
         None, "go on from the weights of a model: another [pretrain] table's name, or a model's folder"
     )
-    mask_ratio: float = setting(0.15, "masked: share of the pieces that are targets", gt=0, lt=1)
-    whole_word: bool = setting(True, "masked: choose whole words")
     validations: int = setting(5, "how often the validation split is looked at", "log", gt=0)
 
     @model_validator(mode="before")
@@ -101,28 +98,35 @@ def pretrain(
     It is a new one, or that in ``start_from``, with rows for the pieces that the tokenizer has more than its own. A
     folder with a checkpoint of the same run is gone on with.
     """
+    from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
-    from myna.model.heads import build
+    from myna.model.heads import LANGUAGE_KINDS, build
     from myna.model.presets import model_config
     from myna.origin import Origin
     from myna.tokens.sampler import Sampler
+    from myna.tokens.special import with_special_tokens
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
 
     seed = seed if config.seed is None else config.seed
+    needed = config.objective_settings().declaration()
     tokenizer = Tokenizer.open(tokenizer_folder)
-    objective = make_objective(config.objective, tokenizer, config.mask_ratio, config.whole_word)
+    tokenizer = with_special_tokens(tokenizer, folder / "tokenizer", needed.mask, needed.sentinels)
+    objective = make_objective(config, tokenizer)
     parts = config.model.model_dump(exclude_unset=True)
     origin = None if start_from is None else Origin.read(start_from)
     if origin is None:
         described = model_config(config.preset, tokenizer.vocabulary_size, **parts)
-        check_objective(config.objective, described)
+        if objective.head not in LANGUAGE_KINDS:
+            described = with_head(described, "masked", objective.head)
+        check_objective(config.objective, needed, described)
         model = build(described, objective.head, seed=seed)
     else:
-        check_objective(config.objective, origin.model.config)
+        check_objective(config.objective, needed, origin.model.config)
         model = origin.continued(objective.head, tokenizer, parts, seed)
         described = model.config
+    objective.equip(model, seed)
     stores = [TokenStore.open(place, "train") for place in token_folders]
     items = objective.items(stores, described.maximum_length)
     held_out = [TokenStore.open(place, "validation") for place in token_folders]
@@ -151,13 +155,13 @@ def pretrain(
         "corpora": ", ".join(config.corpus),
         "steps": progress.step,
         "tokens": progress.tokens,
-        "objective": config.objective,
-        "mask_ratio": config.mask_ratio,
-        "whole_word": config.whole_word,
+        **config.objective_tables(),
     }
     if origin is not None:
         facts |= {"start_from": config.start_from, "lineage": origin.lineage}
-    write_model_folder(folder / "model", model, tokenizer_folder, facts)
+    for name, companion in objective.companions().items():
+        write_model_folder(folder / name, companion, tokenizer.folder, facts | {"name": f"{folder.name}: {name}"})
+    write_model_folder(folder / "model", model, tokenizer.folder, facts)
     reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
     ledger = _ledger(stores, items, reached)
     ledger.note("tokens trained, special ones included", progress.tokens)
@@ -166,58 +170,52 @@ def pretrain(
     return ledger
 
 
-def make_objective(
-    name: str, tokenizer: Tokenizer, mask_ratio: float = 0.15, whole_word: bool = True
-) -> MaskedLM | CausalLM:
-    """The objective of a recipe's name, for a tokenizer; one that has no ``[MASK]`` can't serve ``masked``."""
-    from myna.errors import InputError
-    from myna.objectives.causal import CausalLM
-    from myna.objectives.masked import MaskedLM, Vocabulary
+def make_objective(tables: ObjectiveTables, tokenizer: Tokenizer) -> LanguageObjective:
+    """The objective of a recipe for a tokenizer, which has the special tokens that it needs."""
+    from myna.objectives import find_objective
+    from myna.objectives.language import Vocabulary
 
-    if tokenizer.start is None or tokenizer.end is None or (name == "masked" and tokenizer.mask is None):
-        remedy = 'use a tokenizer of kind = "wordpiece" for objective = "masked"'
-        raise InputError(f"the tokenizer lacks the special tokens of {name} language models", remedy=remedy)
-    if name == "causal" and tokenizer.kind != "byte_bpe":
-        # A text can't be got back from WordPiece: what it leaves out would cost such a model nothing.
-        what = f"a causal language model can't write with a tokenizer of kind = {tokenizer.kind!r}"
-        raise InputError(what, where=tokenizer.folder, remedy='use one of kind = "byte_bpe"')
-    mask = tokenizer.start if tokenizer.mask is None else tokenizer.mask
-    special = tuple(sorted(tokenizer.special_ids))
-    vocabulary = Vocabulary(tokenizer.vocabulary_size, tokenizer.start, tokenizer.end, mask, special)
-    return MaskedLM(vocabulary, mask_ratio, whole_word) if name == "masked" else CausalLM(vocabulary)
+    settings = tables.objective_settings()
+    vocabulary = Vocabulary.of(tokenizer, settings.declaration())
+    return find_objective(tables.objective)(vocabulary, settings)
 
 
-def check_objective(objective: str, model: ModelConfig) -> None:
-    """Raises an :class:`~myna.errors.InputError` for a model that the objective cannot train."""
+def check_objective(objective: str, needed: Declaration, described: ModelConfig) -> None:
+    """Raises an :class:`~myna.errors.InputError` for a model that an objective with these needs cannot train."""
     from myna.errors import InputError
 
-    if model.decoder_layers:
-        remedy = "use a model without decoder_layers"
-        raise InputError(f'objective = "{objective}" does not go with an encoder-decoder', remedy=remedy)
-    if (objective == "masked") != (model.attention == "bidirectional"):
-        what = f'objective = "{objective}" does not go with {model.attention} attention'
+    if needed.two_stacks != bool(described.decoder_layers):
+        remedy = "bart and t5 presets, encoders and decoders in one" if needed.two_stacks else "a bert or a gpt preset"
+        model, remedy = "one stack" if needed.two_stacks else "an encoder-decoder", f"choose {remedy}"
+    elif described.attention not in needed.attention:
+        model = f"{described.attention} attention"
         remedy = "bert presets are masked, gpt presets are causal"
-        raise InputError(what, remedy=f'{remedy}; of parts, model = {{ attention = "causal" }} makes a decoder')
+        remedy += f'; of parts, model = {{ attention = "{needed.attention[-1]}" }} makes another'
+    else:
+        return
+    raise InputError(f'objective = "{objective}" does not go with {model}', remedy=remedy)
 
 
 def _validation(
-    objective: MaskedLM | CausalLM, model: Any, stores: Sequence[Any], maximum_length: int
+    objective: LanguageObjective, model: Any, stores: Sequence[Any], maximum_length: int
 ) -> Callable[[], dict[str, float]] | None:
     """The mean loss over pieces spread evenly over the validation splits; None where there is no text in them."""
     import torch
 
-    from myna.training.loop import make_batches
+    from myna.training.loop import make_batches, total_counts
 
+    objective = objective.at(1.0)
     items = objective.items(stores, maximum_length)
     if len(items) == 0:
         return None
     apart = -(-int(items.lengths.sum()) // VALIDATION_TOKENS)
     batches = make_batches(objective, items, range(0, len(items), apart), 4096, None)
+    counts = total_counts(batches)
 
     def validate() -> dict[str, float]:
         with torch.inference_mode():
-            sums = [objective.loss(model, batch).terms[0] for batch in batches]
-        loss = sum(float(term.sum) for term in sums) / sum(term.count for term in sums)
+            terms = [term for batch in batches for term in objective.loss(model, batch).terms]
+        loss = sum(float(term.sum) * term.weight / counts[term.name] for term in terms)
         return {"loss": loss, "score": -loss}
 
     return validate

@@ -42,8 +42,11 @@ KNOWN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "eval_steps": ("validations", "how often in all"),
     "num_threads": ("threads", ""),
     "data_seed": ("seed", ""),
-    "mlm_probability": ("mask_ratio", ""),
-    "wwm": ("whole_word", ""),
+    "mlm_probability": ("ratio", ""),
+    "mask_ratio": ("ratio", ""),
+    "wwm": ("unit", '"word"'),
+    "whole_word": ("unit", '"word" or "piece"'),
+    "label_smoothing_factor": ("label_smoothing", ""),
     "model_type": ("preset", "as bert-mini or gpt-mini"),
     "architecture": ("preset", "as bert-mini or gpt-mini"),
     "num_hidden_layers": ("layers", ""),
@@ -177,8 +180,9 @@ def _keys(section: type[Section], prefix: str = "") -> Iterator[str]:
     """The keys of a section, then those of the sections directly in it, dotted."""
     yield from (prefix + name for name in section.model_fields)
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from _keys(field.annotation, f"{prefix}{name}.")
+        inner = section_at(field.annotation, ())
+        if inner is not None:
+            yield from _keys(inner, f"{prefix}{name}.")
 
 
 def _keys_of_items(section: type[Section], name: str) -> Iterable[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from myna import files
 from myna.errors import MynaError
+from myna.objectives import OBJECTIVES, check_objective_module
 from myna.pretraining import PretrainConfig, check_objective
 from myna.recipe_errors import Problem, near
 from myna.tasks import check_task_module
@@ -107,7 +108,6 @@ class _Spoken(NamedTuple):
     """What must be known of a tokenizer that may not be there yet; ``opened`` is the one of a folder behind it."""
 
     kind: str
-    mask: bool
     size: int
     opened: Tokenizer | None
 
@@ -115,12 +115,12 @@ class _Spoken(NamedTuple):
 def _spoken(recipe: Recipe, name: str, folder: Path) -> _Spoken:
     config = recipe.tokenizer[name]
     if config.start_from is None:
-        return _Spoken(config.kind, config.kind == "wordpiece", config.vocabulary, None)
+        return _Spoken(config.kind, config.vocabulary, None)
     if config.start_from in recipe.tokenizer:
         start = _spoken(recipe, config.start_from, folder)
         return start._replace(size=start.size + config.add_words)
     opened = Tokenizer.open(_below(folder, config.start_from))
-    return _Spoken(opened.kind, opened.mask is not None, opened.vocabulary_size + config.add_words, opened)
+    return _Spoken(opened.kind, opened.vocabulary_size + config.add_words, opened)
 
 
 def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
@@ -138,7 +138,11 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
         yield Problem((*place, key), f"this model cannot be built: {error.what}", error.remedy)
         return
     try:
-        check_objective(config.objective, described)
+        if config.objective not in OBJECTIVES:
+            # Nothing of a user's own module is imported before it is needed.
+            check_objective_module(config.objective)
+            return
+        check_objective(config.objective, config.objective_settings().declaration(), described)
     except MynaError as error:
         yield Problem((*place, "objective"), error.what, error.remedy)
     yield from _misfit_tokenizer(recipe, config, folder, (*place, "tokenizer"))
@@ -164,12 +168,12 @@ def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelCon
 def _misfit_tokenizer(recipe: Recipe, config: PretrainConfig, folder: Path, place: KeyPath) -> Iterator[Problem]:
     name = config.tokenizer
     spoken = _spoken(recipe, name, folder)
-    if config.objective == "masked" and not spoken.mask:
-        what = f"[tokenizer.{name}] is {spoken.kind} and has no [MASK]"
-        yield Problem(place, what, 'use a tokenizer of kind = "wordpiece" for objective = "masked"')
-    if config.objective == "causal" and spoken.kind != "byte_bpe":
-        what = f"[tokenizer.{name}] is {spoken.kind}, which does not give a text back"
-        yield Problem(place, what, 'use a tokenizer of kind = "byte_bpe" for objective = "causal"')
+    needed = config.objective_settings().declaration()
+    if spoken.kind not in needed.tokenizers:
+        why = "does not give a text back" if spoken.kind == "wordpiece" else "no objective is learnt with yet"
+        what = f"[tokenizer.{name}] is {spoken.kind}, which {why}"
+        remedy = f'use a tokenizer of kind = "{needed.tokenizers[0]}" for objective = "{config.objective}"'
+        yield Problem(place, what, remedy)
     if config.start_from in recipe.pretrain:
         own = recipe.pretrain[config.start_from].tokenizer
         if own not in _line(name, recipe.tokenizer):
@@ -192,7 +196,8 @@ def _no_encoder(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -
     """A task that starts from a decoder, as far as the files tell at a glance."""
     known = _below(folder, start_from) / "myna.json"
     if start_from in recipe.pretrain:
-        if recipe.pretrain[start_from].objective == "causal":
+        start = recipe.pretrain[start_from]
+        if start.objective in OBJECTIVES and not start.objective_settings().declaration().tasks:
             yield Problem(place, f"[pretrain.{start_from}] is a decoder, and a task needs an encoder", _ENCODER)
     elif known.is_file() and files.read_object(known).get("kind") == "causal":
         yield Problem(place, f'the model in "{start_from}" is a decoder, and a task needs an encoder', _ENCODER)

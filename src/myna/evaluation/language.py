@@ -1,17 +1,20 @@
 """A pre-trained language model judged on the test split of its corpora, beside n-grams and frequencies.
 
-A decoder is judged by bits per character: what a whole document with its end costs, over its characters, which is
-the same string that the n-grams pay for. An encoder is judged by its perplexity at masked positions, beside that of
-the pieces' frequencies. Writes ``scores.json``, ``details.json`` and ``samples.json``.
+How, its objective says (``judged``), by names in ``JUDGES``. A decoder is judged by bits per character: what a whole
+document with its end costs, over its characters, which is the same string that the n-grams pay for. What predicts
+some of the tokens is judged by its perplexity at these targets, beside that of the pieces' frequencies. Writes
+``scores.json``, ``details.json`` and ``samples.json``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from myna import files
@@ -22,13 +25,20 @@ from myna.evaluation.baselines import unigram_nats
 from myna.evaluation.ngrams import CharacterNgrams
 from myna.evaluation.samples import continuations, fillings
 from myna.evaluation.scoring import Scores
+from myna.huggingface.folder import read_model_folder
 from myna.inference.loaded import Loaded, load
 from myna.ledger import Ledger
+from myna.model.flat import document_lengths
+from myna.model.heads import LanguageHead
 from myna.objectives.causal import document_nats
-from myna.objectives.masked import MaskedLM, masked_scores
+from myna.objectives.language import LanguageObjective, target_costs
+from myna.objectives.losses import target_nats
+from myna.objectives.replaced import ReplacedTokens
+from myna.objectives.settings import ObjectiveTables
 from myna.pretraining import make_objective
 from myna.tokens.encoding import encode
 from myna.tokens.pieces import Piece, Pieces
+from myna.tokens.sampler import micro_batches
 from myna.tokens.store import TokenStore
 
 VERSION = 1
@@ -58,30 +68,60 @@ def evaluate_language_model(
     stores = [TokenStore.open(place, "test") for place in token_folders]
     ledger = Ledger()
     judged = _judged(stores, ledger)
-    scores, samples = Scores(seed), []
-    documents = [d for corpus, count in zip(corpora, judged, strict=True) for d in _first(corpus, count)]
-    if documents:
+    judging = _Judging(loaded, corpora, stores, judged, Scores(seed), seed, ledger, report)
+    judging.documents = [d for corpus, count in zip(corpora, judged, strict=True) for d in _first(corpus, count)]
+    if judging.documents:
         report("the model", 0.1)
-        counts = _token_counts([TokenStore.open(place, "train") for place in token_folders], loaded.model.config)
-        if loaded.model.kind == "causal":
-            texts = [document.text for document in documents]
-            ids = [store.document(i) for store, count in zip(stores, judged, strict=True) for i in range(count)]
-            nats = _document_nats(loaded, ids)
-            report("n-grams", 0.7)
-            trained = _training_texts(corpora, ledger)
-            ngrams = {
-                "character_bigram": CharacterNgrams(2, trained).bits(texts),
-                "character_trigram": CharacterNgrams(3, trained).bits(texts),
-            }
-            _score_causal(scores, nats, texts, ids, ngrams, counts, loaded)
-            samples = continuations(loaded, documents, seed)
-        else:
-            _score_masked(scores, loaded, stores, judged, counts)
-            samples = fillings(loaded, documents, seed)
+        judging.counts = _token_counts(
+            [TokenStore.open(place, "train") for place in token_folders], loaded.model.config
+        )
+        for objective in _objective(loaded).at(1.0).parts():
+            for way in objective.judged:
+                JUDGES[way](judging, objective)
+    scores = judging.scores
     files.write_json(folder / "scores.json", scores.metrics)
     files.write_json(folder / "details.json", {"kind": loaded.model.kind, "differences": scores.differences})
-    files.write_json(folder / "samples.json", samples)
+    files.write_json(folder / "samples.json", judging.samples)
     return ledger
+
+
+@dataclass
+class _Judging:
+    """What a judge needs to know, and what is found out.
+
+    ``judged`` says how many documents of each store are, ``counts`` how often each piece stands in the training
+    splits, ``(vocabulary,)``, and how many documents there are.
+    """
+
+    loaded: Loaded
+    corpora: Sequence[Corpus]
+    stores: Sequence[TokenStore]
+    judged: Sequence[int]
+    scores: Scores
+    seed: int
+    ledger: Ledger
+    report: Report
+    documents: list[Document] = field(default_factory=list)
+    counts: tuple[NDArray[np.int64], int] = (np.zeros(0, np.int64), 0)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    def name(self, metric: str, objective: LanguageObjective) -> str:
+        """The name of a metric: that of a further objective of a mixture says of which."""
+        return f"{objective.name}_{metric}" if metric in self.scores.metrics else metric
+
+
+# The objective of a model that does not say what it was trained for, by its kind.
+_OBJECTIVE_OF_KIND = {"masked": "masked", "causal": "causal"}
+
+
+def _objective(loaded: Loaded) -> LanguageObjective:
+    facts, kind = loaded.facts, loaded.model.kind
+    if "objective" not in facts and kind not in _OBJECTIVE_OF_KIND:
+        raise InputError("this model does not say what it was trained for", where=loaded.folder)
+    plain = {"objective": _OBJECTIVE_OF_KIND.get(kind)} | {
+        name: facts[name] for name in ObjectiveTables.model_fields if name in facts
+    }
+    return make_objective(ObjectiveTables.model_validate(plain), loaded.tokenizer)
 
 
 def judge_text(model_folder: Path, texts: Sequence[str], seed: int = 1) -> dict[str, Any]:
@@ -180,27 +220,102 @@ def _score_causal(
     scores.add("perplexity", metrics.perplexity, np.stack([nats, lengths], 1), simple)
 
 
-def _score_masked(
-    scores: Scores,
-    loaded: Loaded,
-    stores: Sequence[TokenStore],
-    judged: Sequence[int],
-    counts: tuple[NDArray[np.int64], int],
-) -> None:
-    facts = loaded.facts
-    objective = make_objective("masked", loaded.tokenizer, facts.get("mask_ratio", 0.15), facts.get("whole_word", True))
-    assert isinstance(objective, MaskedLM)
-    items = _Chosen(objective.items(stores, loaded.model.config.maximum_length), stores, judged)
-    found = masked_scores(loaded.model, objective, items)  # type: ignore[arg-type]
-    size = int(items.documents.max()) + 1
-    targets = np.bincount(found.documents, minlength=size).astype(np.float64)
-    there = targets > 0
-    frequent = unigram_nats(counts[0], found.targets)
+def _judge_text(judging: _Judging, objective: LanguageObjective) -> None:
+    """Bits per character of whole documents, beside n-grams, and what the model writes."""
+    loaded, documents = judging.loaded, judging.documents
+    texts = [document.text for document in documents]
+    counted = zip(judging.stores, judging.judged, strict=True)
+    ids = [store.document(i) for store, count in counted for i in range(count)]
+    nats = _document_nats(loaded, ids)
+    judging.report("n-grams", 0.7)
+    trained = _training_texts(judging.corpora, judging.ledger)
+    ngrams = {
+        "character_bigram": CharacterNgrams(2, trained).bits(texts),
+        "character_trigram": CharacterNgrams(3, trained).bits(texts),
+    }
+    _score_causal(judging.scores, nats, texts, ids, ngrams, judging.counts, loaded)
+    judging.samples += continuations(loaded, documents, judging.seed)
+
+
+def _judge_targets(judging: _Judging, objective: LanguageObjective) -> None:
+    """The perplexity of what the objective predicts, beside that of the pieces' frequencies."""
+    loaded = judging.loaded
+    items = _chosen(judging, objective)
+    found = target_costs(loaded.model, objective, items)  # type: ignore[arg-type]
+    frequencies, documents = judging.counts
+    frequencies = frequencies.copy()
+    frequencies[loaded.tokenizer.end] += documents
+    frequent = unigram_nats(frequencies, found.targets)
+    # No text has a sentinel: where it must come is told to the frequencies.
+    frequent[np.isin(found.targets, objective.vocabulary.sentinels)] = 0.0
 
     def statistics(costs: metrics.Floats) -> metrics.Floats:
-        return np.stack([np.bincount(found.documents, costs, size), targets], 1)[there]
+        return _by_document(found.documents, np.stack([costs, np.ones_like(costs)], 1))
 
-    scores.add("perplexity", metrics.perplexity, statistics(found.nats), {"unigram": statistics(frequent)})
+    name = judging.name("perplexity", objective)
+    judging.scores.add(name, metrics.perplexity, statistics(found.nats), {"unigram": statistics(frequent)})
+
+
+def _judge_replaced(judging: _Judging, objective: LanguageObjective) -> None:
+    """How well replaced tokens are told, by a generator that lies beside the model, and what that is worth."""
+    assert isinstance(objective, ReplacedTokens)
+    place = judging.loaded.folder.parent / "generator"
+    generator, _ = read_model_folder(place)
+    items = _chosen(judging, objective)
+    head = generator.head
+    found: list[tuple[NDArray[np.int64], metrics.Floats]] = []
+    cells: list[tuple[NDArray[np.int64], metrics.Floats]] = []
+    assert isinstance(head, LanguageHead)
+    with torch.inference_mode():
+        for chosen in micro_batches(items.lengths, 4096):
+            batch = objective.batch([items[i] for i in chosen], chosen, None)
+            features = head.features(generator.trunk(batch.tokens)[batch.positions])
+            tokens, replaced = objective.replaced(features, head, batch)
+            said = judging.loaded.model(tokens)[:, 0] > 0
+            nats = target_nats(features, head.weight, head.bias, batch.targets)
+            found.append((items.documents[chosen[batch.owners]], nats.double().numpy()))
+            owners = np.repeat(np.arange(len(chosen)), document_lengths(batch.tokens.runs))
+            told = torch.stack([said & replaced, said, replaced, said == replaced, torch.ones_like(said)], 1)
+            cells.append((items.documents[chosen[owners]], told.double().numpy()))
+    counts = _by_document(np.concatenate([place for place, _ in cells]), np.concatenate([told for _, told in cells]))
+    nothing = counts.copy()
+    nothing[:, :2], nothing[:, 3] = 0, counts[:, 4] - counts[:, 2]
+    judging.scores.add("replaced_f1", lambda sums: metrics.micro_f1(sums[..., :3]), counts, {})
+    judging.scores.add(
+        "replaced_accuracy", lambda sums: metrics.bits_per_character(sums[..., 3:]), counts, {"majority": nothing}
+    )
+    costs = np.concatenate([nats for _, nats in found])
+    places = np.concatenate([place for place, _ in found])
+    sums = _by_document(places, np.stack([costs, np.ones_like(costs)], 1))
+    judging.scores.add("generator_perplexity", metrics.perplexity, sums, {})
+
+
+def _by_document(documents: NDArray[np.int64], rows: metrics.Floats) -> metrics.Floats:
+    """The sums ``(documents, …)`` of rows of the same document."""
+    size = int(documents.max()) + 1
+    sums = np.stack([np.bincount(documents, column, size) for column in rows.T], 1).astype(np.float64)
+    result: metrics.Floats = sums[np.bincount(documents, minlength=size) > 0]
+    return result
+
+
+def _judge_blanks(judging: _Judging, objective: LanguageObjective) -> None:
+    """What the model puts for hidden words, for a reader."""
+    judging.samples += fillings(judging.loaded, judging.documents, judging.seed)
+
+
+# The ways of judging: each adds to the scores, or to the samples.
+JUDGES: dict[str, Callable[[_Judging, LanguageObjective], None]] = {
+    "text": _judge_text,
+    "targets": _judge_targets,
+    "replaced": _judge_replaced,
+    "blanks": _judge_blanks,
+}
+
+
+def _chosen(judging: _Judging, objective: LanguageObjective) -> _Chosen:
+    """The items of the documents that are judged."""
+    pieces = objective.items(judging.stores, judging.loaded.model.config.maximum_length)
+    return _Chosen(pieces, judging.stores, judging.judged)
 
 
 class _Chosen:

@@ -37,6 +37,7 @@ _PLAIN: dict[str, dict[str, Any]] = {
     "sequence_to_sequence": {"dense": False, "output_bias": False},
     "masked": {},
     "sequence": {"activation": "tanh", "norm": False},
+    "replaced": {"norm": False},
 }
 
 

@@ -37,7 +37,8 @@ class Flat:
 
     ``ids`` and ``positions`` are ``(tokens,)`` of int64; ``runs`` cover them in order. ``keys``, ``(tokens,)`` of
     int32, are there in training: dropout is a function of them. ``segments`` is ``(tokens,)`` or None for all zero;
-    ``prefixes``, ``(documents,)``, says how many tokens of each document all of its tokens see (prefix attention).
+    ``prefixes``, ``(documents,)``, says how many tokens of each document all of its tokens see (prefix attention);
+    ``whole`` says that all see all of their document, whatever the attention.
     """
 
     ids: Tensor
@@ -46,6 +47,7 @@ class Flat:
     keys: Tensor | None = None
     segments: Tensor | None = None
     prefixes: Tensor | None = None
+    whole: bool = False
 
 
 def runs_of(lengths: Sequence[int]) -> tuple[Run, ...]:

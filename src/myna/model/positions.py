@@ -64,21 +64,21 @@ class PositionScheme(nn.Module):
             # In single precision whatever the weights are in, as everyone computes them.
             angles = tokens.positions[:, None].float() * self.frequencies.float()
             rotation = angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
+        backwards = self.attention != "bidirectional" and not tokens.whole
         masks: list[Tensor | None] = []
         documents = 0
         for run, start in zip(tokens.runs, before, strict=True):
             prefixes = None if tokens.prefixes is None else tokens.prefixes[documents : documents + run.documents]
-            masks.append(self._mask(run.length, start, prefixes, hidden))
+            masks.append(self._mask(run.length, start, prefixes, backwards, hidden))
             documents += run.documents
-        return Reach(tokens.runs, tuple(before), self.attention != "bidirectional", tuple(masks), rotation, tokens.keys)
+        return Reach(tokens.runs, tuple(before), backwards, tuple(masks), rotation, tokens.keys)
 
-    def _mask(self, length: int, before: int, prefixes: Tensor | None, like: Tensor) -> Tensor | None:
+    def _mask(self, length: int, before: int, prefixes: Tensor | None, backwards: bool, like: Tensor) -> Tensor | None:
         """What is added to the scores of queries ``before … before + length`` over all keys up to there."""
         total = before + length
         told = self.kind in ("alibi", "relative")
         narrow = self.window is not None and total - 1 > self.window
         prefixed = self.attention == "prefix" and prefixes is not None
-        backwards = self.attention != "bidirectional"
         # One query at the end sees all that is before it; a first pass has its own flag for causality.
         if not told and not narrow and not prefixed and not (backwards and before and length > 1):
             return None

@@ -6,61 +6,50 @@ a long document is cut into pieces, and the last token of a piece predicts the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from myna.model.flat import flatten
 from myna.model.heads import LanguageHead, Model
-from myna.objectives.losses import linear_cross_entropy, target_nats
-from myna.objectives.masked import Vocabulary
-from myna.objectives.protocol import Batch, Loss, Term
-from myna.tokens.pieces import Piece, Pieces
+from myna.objectives.language import LanguageObjective, Vocabulary
+from myna.objectives.losses import target_nats
+from myna.objectives.protocol import Batch
+from myna.objectives.settings import Causal
+from myna.tokens.pieces import Piece
 from myna.tokens.sampler import micro_batches
 
-if TYPE_CHECKING:
-    from myna.tokens.store import TokenStore
 
+class CausalLM(LanguageObjective):
+    """Predicts the next token: a piece has as many predictions as tokens, and the last of a document its end too."""
 
-class CausalLM:
-    """Predicts the next token."""
-
-    head = "causal"
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-
-    def items(self, stores: Sequence[TokenStore], maximum_length: int) -> Pieces:
-        """Pieces with as many tokens as predictions; the last of a document also predicts its end."""
-        return Pieces(stores, maximum_length - 1, extra_last=1)
+    settings_class = Causal
+    name = "causal"
+    extra_last = 1
+    judged = ("text",)
 
     def batch(self, items: Sequence[Piece], numbers: NDArray[np.int64], key: int | None) -> Batch:
         """See :class:`~myna.objectives.protocol.Objective`."""
         inputs, targets = [], []
         for item in items:
-            # The token before is read again, as context; what it predicts is the first of this piece.
-            line = np.concatenate([[self.vocabulary.start if item.before is None else item.before], item.ids])
-            following = [self.vocabulary.end] if item.after is None else []
-            targets.append(np.concatenate([line[1:], following]).astype(np.int64))
-            inputs.append(line if item.after is None else line[:-1])
+            line, following = causal_line(self.vocabulary, item)
+            inputs.append(line)
+            targets.append(following)
         tokens = flatten(inputs, numbers, key)
         flat = torch.from_numpy(np.concatenate(targets))
-        return Batch(tokens, flat, {"causal": len(flat)})
+        owners = np.repeat(np.arange(len(items)), [len(line) for line in targets])
+        return Batch(tokens, flat, {"causal": len(flat)}, owners=owners)
 
-    def loss(self, model: Model, batch: Batch) -> Loss:
-        """Cross-entropy of every token and of every document's end, in nats."""
-        assert isinstance(model.head, LanguageHead)
-        hidden = model.head.features(model.trunk(batch.tokens))
-        total = linear_cross_entropy(hidden, model.head.weight, model.head.bias, batch.targets)
-        return Loss((Term("causal", total, batch.counts["causal"]),))
 
-    def modules(self) -> Mapping[str, nn.Module]:
-        """Nothing beside the model."""
-        return {}
+def causal_line(vocabulary: Vocabulary, item: Piece) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What is read of a piece and what follows each token of that, ``(tokens,)`` each."""
+    # The token before is read again, as context; what it predicts is the first of this piece.
+    line = np.concatenate([[vocabulary.start if item.before is None else item.before], item.ids])
+    following = [vocabulary.end] if item.after is None else []
+    targets = np.concatenate([line[1:], following]).astype(np.int64)
+    return (line if item.after is None else line[:-1]), targets
 
 
 def document_nats(

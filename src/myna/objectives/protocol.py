@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +48,23 @@ class Loss:
 class Batch:
     """Items made ready for a model.
 
-    ``tokens`` are flat, in the order of the items; ``targets`` are what is to be predicted, at the rows ``positions``
-    of the tokens, or one for each token (or document) where that is None. ``counts`` are the targets of each term.
+    ``tokens`` are flat, in the order of the items; of an encoder-decoder they are the source, and ``target`` is what
+    its decoder reads. ``targets`` are what is to be predicted, at the rows ``positions`` of the tokens (of the
+    target's, where there is one), or one for each token (or document) where that is None. ``counts`` are the targets
+    of each term. ``owners`` says which item of the batch each target is of, ``(targets,)``.
     """
 
     tokens: Flat
     targets: Tensor
     counts: Mapping[str, int]
     positions: Tensor | None = None
+    target: Flat | None = None
+    owners: NDArray[np.int64] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many tokens a model reads in it."""
+        return len(self.tokens.ids) + (0 if self.target is None else len(self.target.ids))
 
 
 class Items(Protocol):
@@ -82,3 +91,22 @@ class Objective(Protocol):
 
     def modules(self) -> Mapping[str, nn.Module]:
         """What is trained beside the model, by name."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """An objective that changes over a run."""
+
+    def at(self, share: float) -> Objective:
+        """The objective when ``share`` of the steps, from 0 to 1, is done: a function of that alone."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """An objective whose loss couples items, as a contrastive one does.
+
+    So many items of a step as ``group`` says, one after the other in the step's order, are in one batch whatever the
+    size of micro-batches, and no others are coupled; so the loss does not depend on how a step is cut.
+    """
+
+    group: int

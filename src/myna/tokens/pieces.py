@@ -35,13 +35,13 @@ class Pieces:
 
     ``lengths`` counts each piece with the tokens that the objective puts around it: ``extra`` of them, and
     ``extra_last`` more at a document's end. ``documents`` is the document of each piece, counted through the stores
-    one after the other, and ``tokens`` how many of its own tokens each piece holds.
+    one after the other, ``tokens`` how many of its own tokens each piece holds, and ``last`` whether it ends there.
     """
 
     def __init__(self, stores: Sequence[TokenStore], window: int, extra: int = 0, extra_last: int = 0) -> None:
         self.stores = stores
         self._bases = np.cumsum([0, *(store.documents for store in stores)])
-        owners, documents, starts, ends = [], [], [], []
+        owners, documents, starts, stops = [], [], [], []
         for owner, store in enumerate(stores):
             bounds = np.asarray(store.bounds, np.int64)
             sizes = np.diff(bounds)
@@ -52,13 +52,14 @@ class Pieces:
             owners.append(np.full(len(document), owner))
             documents.append(document)
             starts.append(start)
-            ends.append(np.minimum(start + window, bounds[document + 1]))
+            stops.append(np.minimum(start + window, bounds[document + 1]))
         self._owner, self._document = np.concatenate(owners), np.concatenate(documents)
-        self._start, self._end = np.concatenate(starts), np.concatenate(ends)
+        self._start, self._end = np.concatenate(starts), np.concatenate(stops)
         self.documents: NDArray[np.int64] = self._document + self._bases[self._owner]
-        last = np.append(self.documents[1:] != self.documents[:-1], True)[: len(self.documents)]
+        ends = np.append(self.documents[1:] != self.documents[:-1], True)[: len(self.documents)]
+        self.last: NDArray[np.bool_] = ends
         self.tokens: NDArray[np.int64] = self._end - self._start
-        self.lengths: NDArray[np.int64] = self._end - self._start + extra + extra_last * last
+        self.lengths: NDArray[np.int64] = self._end - self._start + extra + extra_last * ends
 
     def __len__(self) -> int:
         return len(self.lengths)

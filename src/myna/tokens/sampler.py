@@ -66,19 +66,32 @@ class Sampler:
             self._epoch = epoch
 
 
-def micro_batches(lengths: NDArray[np.int64], most_tokens: int) -> list[NDArray[np.int64]]:
+def micro_batches(lengths: NDArray[np.int64], most_tokens: int, group: int = 1) -> list[NDArray[np.int64]]:
     """Cuts the items of a step, in the order of their lengths, into stretches of at most ``most_tokens``.
 
-    Gives indices into ``lengths``. An item longer than that stands alone.
+    Gives indices into ``lengths``. An item longer than that stands alone. So many neighbours of the step as ``group``
+    says stay together, whatever their length.
     """
+    if group > 1:
+        firsts = np.arange(0, len(lengths), group)
+        totals = np.add.reduceat(lengths, firsts) if len(lengths) else lengths
+        return [_members(piece, group, lengths) for piece in micro_batches(totals, most_tokens)]
     order = np.argsort(lengths, kind="stable")
-    pieces: list[list[int]] = []
+    found: list[list[int]] = []
     room = 0
     for index in order:
         length = int(lengths[index])
-        if not pieces or length > room:
-            pieces.append([])
+        if not found or length > room:
+            found.append([])
             room = most_tokens
-        pieces[-1].append(int(index))
+        found[-1].append(int(index))
         room -= length
-    return [np.array(piece) for piece in pieces]
+    return [np.array(piece) for piece in found]
+
+
+def _members(groups: NDArray[np.int64], group: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The items of some groups, in the order of their lengths."""
+    members = (groups[:, None] * group + np.arange(group)).ravel()
+    members = np.sort(members[members < len(lengths)])
+    result: NDArray[np.int64] = members[np.argsort(lengths[members], kind="stable")]
+    return result

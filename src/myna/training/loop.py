@@ -21,7 +21,7 @@ from torch import nn
 from myna import files, randomness
 from myna.errors import InputError, RunError
 from myna.model.heads import Model
-from myna.objectives.protocol import Batch, Items, Objective
+from myna.objectives.protocol import Batch, Grouped, Items, Objective, Scheduled
 from myna.tokens.sampler import Sampler, micro_batches
 from myna.training import checkpoint, guards
 from myna.training.interrupts import Interrupts
@@ -149,9 +149,10 @@ def make_batches(
 ) -> list[Batch]:
     """The micro-batches of one step. ``chosen`` are its items; their place in it is what their draws depend on."""
     lengths = items.lengths[np.asarray(chosen)]
+    group = objective.group if isinstance(objective, Grouped) else 1
     return [
         objective.batch([items[int(chosen[n])] for n in numbers], numbers, key)
-        for numbers in micro_batches(lengths, most_tokens)
+        for numbers in micro_batches(lengths, most_tokens, group)
     ]
 
 
@@ -160,16 +161,22 @@ def backward(objective: Objective, model: Model, batches: Sequence[Batch]) -> fl
 
     The counts of all micro-batches are added up first, so that every backward is final.
     """
-    counts: dict[str, int] = {}
-    for batch in batches:
-        for name, count in batch.counts.items():
-            counts[name] = counts.get(name, 0) + count
+    counts = total_counts(batches)
     total = 0.0
     for batch in batches:
         loss = objective.loss(model, batch).total(counts)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
+
+
+def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
+    """How many targets each term has in all batches of a step."""
+    counts: dict[str, int] = {}
+    for batch in batches:
+        for name, count in batch.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due: set[int], report: Report) -> None:
@@ -205,8 +212,11 @@ def _step(run: _Training, began: float, report: Report) -> None:
     started = time.monotonic()
     chosen = run.sampler.step(progress.step).tolist()
     key = randomness.key(run.seed, "step", progress.step)
-    batches = make_batches(run.objective, run.items, chosen, run.config.micro_batch_tokens, key)
-    measured = _gradient(run, chosen, batches)
+    objective = run.objective
+    if isinstance(objective, Scheduled):
+        objective = objective.at(progress.step / steps)
+    batches = make_batches(objective, run.items, chosen, run.config.micro_batch_tokens, key)
+    measured = _gradient(run, objective, chosen, batches)
     with run.interrupts.held():
         if "skipped" in measured:
             _note_skipped(run, measured["skipped"])
@@ -216,7 +226,7 @@ def _step(run: _Training, began: float, report: Report) -> None:
             if fault:
                 raise _not_a_number(run, fault, chosen, "lower learning_rate and run again")
         progress.step += 1
-        progress.tokens += sum(len(batch.tokens.ids) for batch in batches)
+        progress.tokens += sum(batch.size for batch in batches)
         progress.seconds = time.monotonic() - began
         if "skipped" in measured or progress.step % run.config.log_steps == 0 or progress.step == steps:
             _log(run, measured)
@@ -226,19 +236,19 @@ def _step(run: _Training, began: float, report: Report) -> None:
     report(f"step {progress.step} of {steps}, {how}, {pace}", progress.step / steps)
 
 
-def _gradient(run: _Training, chosen: Sequence[int], batches: Sequence[Batch]) -> dict[str, Any]:
+def _gradient(run: _Training, objective: Objective, chosen: Sequence[int], batches: Sequence[Batch]) -> dict[str, Any]:
     """Leaves the clipped gradient of a step in the parameters, and gives its figures, or why it is ``skipped``."""
     step = run.progress.step
     if step + 1 in run.bad:
         return {"skipped": run.bad[step + 1]}
     run.optimizer.zero_grad()
-    loss = backward(run.objective, run.model, batches)
+    loss = backward(objective, run.model, batches)
     parameters = [p for p in run.optimizer.parameters.values() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if math.isfinite(loss) and math.isfinite(norm.item()):
         nn.utils.clip_grads_with_norm_(parameters, run.config.clip, norm)
         return {"loss": loss, "learning_rate": run.schedule.rate(step), "gradient_norm": norm.item()}
-    fault = guards.fault_of_step(run.objective, run.model, run.optimizer, batches)
+    fault = guards.fault_of_step(objective, run.model, run.optimizer, batches)
     if not run.config.skip_bad_batches or fault.startswith("the weight"):
         remedy = "lower learning_rate, or leave such batches out with --skip-bad-batches"
         raise _not_a_number(run, fault, chosen, remedy)

@@ -24,7 +24,7 @@ class Throughput:
 
     def step(self, batches: Sequence[Batch], seconds: float) -> None:
         """Notes a step and how long it took."""
-        tokens = sum(len(batch.tokens.ids) for batch in batches)
+        tokens = sum(batch.size for batch in batches)
         self._steps.append((seconds, tokens, useful_flops(self._model, batches)))
 
     def describe(self, steps_left: int) -> str:
@@ -51,7 +51,7 @@ def useful_flops(model: Model, batches: Sequence[Batch]) -> float:
     total = 0.0
     for batch in batches:
         squares = sum(run.documents * run.length**2 for run in batch.tokens.runs)
-        total += 6 * trunk * len(batch.tokens.ids) + seen * config.layers * config.hidden_size * squares
+        total += 6 * trunk * batch.size + seen * config.layers * config.hidden_size * squares
         total += 6 * head * len(batch.targets)
     return total
 
