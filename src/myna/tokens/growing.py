@@ -139,8 +139,9 @@ def _choose(tokenizer: Tokenizer, counts: Counter[str], wanted: int, least: int)
 
 
 def _is_cut(word: str, ids: Sequence[int], unknown: int | None) -> bool:
-    # Numbers and punctuation in several pieces are no words.
-    return unknown in ids or (len(ids) > 1 and any(map(str.isalpha, word)))
+    # A number or a mark in several pieces is no word; a symbol that was unknown is worth a piece.
+    letters, symbol = any(map(str.isalpha, word)), not any(map(str.isalnum, word))
+    return (letters and len(ids) > 1) or ((letters or symbol) and unknown in ids)
 
 
 def _piece(tokenizer: Tokenizer, word: str) -> str | None:
