@@ -36,11 +36,11 @@ def main() -> None:
     packages = read_packages(given.data, given.texts)
     stored = given.data / "descriptions.npy"
     vectors = np.load(stored) if stored.exists() else np.empty((0, 0), np.float32)
-    if len(vectors) != len(packages):
+    if len(vectors) < len(packages):
         print(f"reading {len(packages)} descriptions …", file=sys.stderr)
         vectors = unit(model.embed([package["text"] for package in packages]).numpy())
         np.save(stored, vectors)
-    likeness = vectors @ unit(model.embed(given.query).numpy())[0]
+    likeness = vectors[: len(packages)] @ unit(model.embed(given.query).numpy())[0]
     for number in np.argsort(-likeness)[: given.count]:
         print(f"{likeness[number]:.2f}  {packages[number]['name']:24}  {packages[number]['summary']}")
 

@@ -18,14 +18,15 @@ import transformers
 import myna
 
 MODULES = """argparse ast asyncio collections csv datetime decimal difflib doctest email enum fractions functools
-    gettext heapq http.client inspect io ipaddress json logging mailbox optparse os pathlib pdb pickle random re sched
-    shutil smtplib socket sqlite3 statistics string subprocess tarfile tempfile textwrap threading timeit tokenize
-    tkinter trace turtle typing unittest.mock urllib.request uuid weakref xml.dom.minidom zipfile""".split()  # noqa: SIM905
+    gettext heapq http.client inspect io ipaddress json logging mailbox optparse os pathlib pdb pickle random re
+    sched shutil smtplib socket sqlite3 statistics string subprocess tarfile tempfile textwrap threading timeit
+    tokenize tkinter trace turtle typing unittest.mock urllib.request uuid weakref xml.dom.minidom zipfile
+""".split()  # noqa: SIM905
 SENTENCES = 1000
 
 
 def sentences() -> list[str]:
-    """Sentences of the standard library's own documentation, from ten to thirty words long."""
+    """Sentences of the standard library's own documentation, of eight to sixteen words."""
     found: dict[str, None] = {}
     for name in MODULES:
         try:
@@ -37,7 +38,7 @@ def sentences() -> list[str]:
         for text in texts:
             for sentence in re.split(r"(?<=[.!?])\s+|\n\n+", text):
                 words = sentence.split()
-                if 10 <= len(words) <= 30 and words[0][:1].isupper():
+                if 8 <= len(words) <= 16 and words[0][:1].isupper():
                     found[" ".join(words)] = None
     return list(found)[:SENTENCES]
 

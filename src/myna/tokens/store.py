@@ -174,8 +174,8 @@ def _refuse_unknown(counts: dict[str, int], corpus: Corpus, allowed: float) -> N
         raise InputError(
             f"{share:.2%} of the pieces of this text are unknown to the tokenizer, more than {allowed:.2%}",
             where=corpus.folder,
-            remedy='train the tokenizer on this corpus too, or take kind = "byte_bpe", which writes every text; one '
-            "that is there already can grow by these words (start_from, add_words)",
+            remedy='train the tokenizer on this corpus too, or take kind = "byte_bpe", which writes every text; '
+            "one that is there already can grow by these words (add_words)",
         )
 
 
