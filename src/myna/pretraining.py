@@ -21,6 +21,7 @@ from myna.training.settings import TrainingConfig
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from myna.objectives.language import LanguageObjective
     from myna.tokens.pieces import Pieces
@@ -159,15 +160,26 @@ def pretrain(
     }
     if origin is not None:
         facts |= {"start_from": config.start_from, "lineage": origin.lineage}
-    for name, companion in objective.companions().items():
+    companions = objective.companions()
+    left = {name: module for name, module in objective.modules().items() if name not in companions}
+    if left:
+        facts["trained_beside_and_not_kept"] = ", ".join(left)
+    for name, companion in companions.items():
         write_model_folder(folder / name, companion, tokenizer.folder, facts | {"name": f"{folder.name}: {name}"})
     write_model_folder(folder / "model", model, tokenizer.folder, facts)
     reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
     ledger = _ledger(stores, items, reached)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
+    for name, module in left.items():
+        ledger.note(f"parameters of {name}, trained beside the model and not kept", parameter_count(module))
     ledger.note("epochs", round(progress.tokens / int(items.lengths.sum()), 3))
     return ledger
+
+
+def parameter_count(module: nn.Module) -> int:
+    """How many numbers a module has learnt."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def make_objective(tables: ObjectiveTables, tokenizer: Tokenizer) -> LanguageObjective:

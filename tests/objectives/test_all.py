@@ -30,20 +30,26 @@ VOCABULARY = Vocabulary(
 WIDE = {**SMALL, "vocabulary_size": 60, "dropout": 0.1}
 BERT = ModelConfig(**WIDE, segments=2)
 GPT = ModelConfig(**WIDE, attention="causal", norm_place="pre")
+BART = ModelConfig(**WIDE, decoder_layers=1)
+T5 = ModelConfig(**WIDE, decoder_layers=1, positions="relative", norm="rms_norm", norm_place="pre")
 PREFIX = GPT.model_copy(update={"attention": "prefix"})
 
 # Each objective with a model, and the table of a recipe.
 CASES: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
     "masked": (BERT, {"masked": {"unit": "span", "label_smoothing": 0.1, "z_loss": 0.01}}),
+    "next_sentence": (BERT, {}),
     "replaced": (BERT, {"replaced": {"generator": 0.5}}),
     "causal": (GPT, {}),
     "prefix": (PREFIX, {}),
     "hybrid": (PREFIX, {"hybrid": {"causal_share": 0.4, "ratio": 0.3}}),
+    "span_corruption": (T5, {"span_corruption": {"sentinels": 10}}),
+    "infilling": (BART, {"infilling": {"permute_sentences": True}}),
     "mixture": (PREFIX, {"mixture": {"causal": 1, "hybrid": 2, "prefix": 1}}),
 }
 # What a recipe trains: a tokenizer, a preset, changes to it; and what the model's scores are called.
 RECIPES: dict[str, tuple[str, str, dict[str, Any], set[str]]] = {
     "masked": ("wordpiece", "bert-micro", {}, {"perplexity"}),
+    "next_sentence": ("wordpiece", "bert-micro", {}, {"perplexity"}),
     "replaced": (
         "wordpiece",
         "electra-small",
@@ -58,6 +64,8 @@ RECIPES: dict[str, tuple[str, str, dict[str, Any], set[str]]] = {
         {"attention": "prefix"},
         {"bits_per_character", "perplexity", "masked_perplexity"},
     ),
+    "span_corruption": ("byte_bpe", "t5-small", {"decoder_layers": 1, "head_size": 8}, {"perplexity"}),
+    "infilling": ("wordpiece", "bart-tiny", {"decoder_layers": 1}, {"perplexity"}),
     "mixture": (
         "byte_bpe",
         "gpt-micro",

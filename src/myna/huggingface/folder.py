@@ -53,7 +53,7 @@ def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts
     named = _tokenizer_settings(tokenizer_folder)
     with files.new_folder(folder) as place:
         content = {
-            _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder)}),
+            _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
             "tokenizer_config.json": to_json({**named, "model_max_length": model.config.maximum_length}),
             "README.md": _card(model, facts).encode(),
@@ -154,13 +154,17 @@ def _tokenizer_settings(tokenizer_folder: Path) -> dict[str, Any]:
     return files.read_object(path) if path.exists() else {}
 
 
-def _special_ids(tokenizer_folder: Path) -> dict[str, int]:
+def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     """The ids of special tokens, by the names that ``config.json`` has for them."""
     settings = _tokenizer_settings(tokenizer_folder)
     added = files.read_object(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
     ids = {token["content"]: token["id"] for token in added}
     names = {"pad_token": "pad_token_id", "bos_token": "bos_token_id", "eos_token": "eos_token_id"}
-    return {name: ids[settings[token]] for token, name in names.items() if settings.get(token) in ids}
+    found = {name: ids[settings[token]] for token, name in names.items() if settings.get(token) in ids}
+    first = ids.get(settings.get("cls_token") or settings.get("bos_token"))
+    if model.config.decoder_layers and first is not None:
+        found["decoder_start_token_id"] = first  # what every target is written behind
+    return found
 
 
 def _card(model: Model, facts: Mapping[str, Any]) -> str:

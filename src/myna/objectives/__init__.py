@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 # By name, so that a recipe is checked without importing torch.
 OBJECTIVES = {
     "masked": "myna.objectives.masked:MaskedLM",
+    "next_sentence": "myna.objectives.sentences:NextSentenceLM",
     "replaced": "myna.objectives.replaced:ReplacedTokens",
     "causal": "myna.objectives.causal:CausalLM",
     "prefix": "myna.objectives.prefix:PrefixLM",
     "hybrid": "myna.objectives.hybrid:HybridLM",
+    "span_corruption": "myna.objectives.spans:SpanCorruptionLM",
+    "infilling": "myna.objectives.infilling:InfillingLM",
     "mixture": "myna.objectives.mixture:Mixture",
 }
 _REGISTRY = Registry("objective", OBJECTIVES)

@@ -31,9 +31,15 @@ if TYPE_CHECKING:
     from myna.tokens.tokenizer import Tokenizer
 
 
+_STOPS = "。！？.!?…\n"
+
+
 @dataclass(frozen=True)
 class Vocabulary:
-    """The ids that an objective needs to know of a tokenizer. ``sentinels`` stand for spans, in the order of these."""
+    """The ids that an objective needs to know of a tokenizer.
+
+    ``sentinels`` stand for spans, in the order of these; ``stops`` are the marks that end a sentence.
+    """
 
     size: int
     start: int
@@ -41,6 +47,7 @@ class Vocabulary:
     mask: int
     special: tuple[int, ...]
     sentinels: tuple[int, ...] = ()
+    stops: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, needed: Declaration) -> Vocabulary:
@@ -54,7 +61,10 @@ class Vocabulary:
             raise InputError(what, where=tokenizer.folder, remedy="train one of your own in a [tokenizer] table")
         mask = tokenizer.start if tokenizer.mask is None else tokenizer.mask
         sentinels = sentinel_ids(tokenizer, needed.sentinels)
-        return cls(tokenizer.vocabulary_size, tokenizer.start, tokenizer.end, mask, tokenizer.special_ids, sentinels)
+        pieces = [tokenizer.backend.encode(stop, add_special_tokens=False).ids for stop in _STOPS]
+        stops = tuple(ids[0] for ids in pieces if len(ids) == 1 and ids[0] != tokenizer.unknown)
+        size, special = tokenizer.vocabulary_size, tokenizer.special_ids
+        return cls(size, tokenizer.start, tokenizer.end, mask, special, sentinels, stops)
 
 
 class LanguageObjective:

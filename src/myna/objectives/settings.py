@@ -7,7 +7,7 @@ a table under its own name. Those of a user's own objective are in the table ``s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
@@ -74,6 +74,12 @@ class Masked(Masking):
     declared = Declaration("masked", ("bidirectional",), mask=True)
 
 
+class NextSentence(Masking):
+    """BERT's first: masked words, and whether a second stretch of text follows the first."""
+
+    declared = Declaration("masked", ("bidirectional",), mask=True, mixes=False)
+
+
 class Replaced(Masking):
     """ELECTRA's: which tokens a generator has replaced."""
 
@@ -102,6 +108,28 @@ class Hybrid(Masking):
     declared = Declaration("causal", ("prefix",), tokenizers=("byte_bpe",), mask=True)
     # 1 to 15 is what the paper's authors took in the end.
     causal_share: float = setting(0.0625, "share of the sequences that are read as a decoder does", gt=0, lt=1)
+
+
+class SpanCorruption(LanguageSettings):
+    """T5's: what was taken out of a text."""
+
+    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True, tasks=False)
+    ratio: float = setting(0.15, "share of the pieces that is taken out", gt=0, lt=1)
+    mean_span: float = setting(3.0, "mean length of what is taken out at one place, in pieces", ge=1)
+    sentinels: int = setting(100, "special tokens that stand for what is taken out, the most in one text", gt=0)
+
+    def declaration(self) -> Declaration:
+        """With so many sentinels as are set."""
+        return replace(self.declared, sentinels=self.sentinels)
+
+
+class Infilling(LanguageSettings):
+    """BART's: the whole text, of which spans are masked."""
+
+    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True, mask=True, tasks=False)
+    ratio: float = setting(0.3, "share of the pieces that is masked", gt=0, lt=1)
+    mean_span: float = setting(3.0, "mean length of what one mask stands for, in pieces", gt=0, le=20)
+    permute_sentences: bool = setting(False, "put the sentences into another order too")
 
 
 class Mixed(ObjectiveSettings):
@@ -139,9 +167,12 @@ class ObjectiveTables(Section):
     objective: str = setting(description="what is learnt, as masked or causal, or one of your own as my_module:MyClass")
     masked: Masked | None = setting(None, "objective masked (an encoder): how words are masked")
     causal: Causal | None = setting(None, "objective causal (a decoder)")
+    next_sentence: NextSentence | None = setting(None, "objective next_sentence (an encoder): and masked words")
     replaced: Replaced | None = setting(None, "objective replaced (an encoder): a generator's replacements")
     prefix: Prefix | None = setting(None, "objective prefix (a decoder that sees a prefix from both sides)")
     hybrid: Hybrid | None = setting(None, "objective hybrid (an encoder and a decoder in one)")
+    span_corruption: SpanCorruption | None = setting(None, "objective span_corruption (an encoder-decoder, as T5)")
+    infilling: Infilling | None = setting(None, "objective infilling (an encoder-decoder, as BART)")
     mixture: dict[str, float] | None = setting(None, "objective mixture: the names of others, and their weights")
     settings: dict[str, Any] | None = setting(None, "an objective of your own: its settings")
 

@@ -91,9 +91,7 @@ class TokenizerConfig(Section):
         None, "take the tokenizer of another [tokenizer] table or of a model's folder, instead of training one"
     )
     add_words: int = setting(0, "start_from: let so many frequent words that it cuts become pieces", ge=0, le=1 << 20)
-    kind: Literal["wordpiece", "byte_bpe"] = setting(
-        "wordpiece", "wordpiece (as BERT) or byte_bpe (as GPT, writes every text)"
-    )
+    kind: Literal["wordpiece", "byte_bpe"] = setting("wordpiece", "wordpiece (BERT) or byte_bpe (GPT: writes any text)")
     vocabulary: int = setting(8192, "the number of pieces, special ones included", ge=1, le=1 << 24)
     lowercase: bool = setting(False, "lower-case the text and take accents away (wordpiece)")
     minimum_frequency: int = setting(2, "the least occurrences of what becomes a piece", ge=1)
