@@ -144,8 +144,7 @@ def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
         content["seeds"][str(seed)] = dict(result)
     content["seeds"] = dict(sorted(content["seeds"].items(), key=lambda item: int(item[0])))
     files.write_text(path, json.dumps(content, indent=1) + "\n")
-    if len(content["seeds"]) == len(row.seeds):
-        _show(row, content)
+    _show(row, content)
 
 
 def main() -> None:
