@@ -177,9 +177,16 @@ def convert(
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="A run, a stage, a model or a recipe.", show_default=False)],
+    step: Annotated[int | None, typer.Option(help="Of a training: the texts of this step.")] = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in a folder."""
+    if step is not None:
+        from myna.step_inspection import describe_step, show_step
+
+        batch = show_step(path, step)
+        _print_json(batch) if as_json else print(describe_step(batch))
+        return
     from myna import inspection
 
     facts = inspection.show(path)
@@ -304,6 +311,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 and 143 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
+    # Read when torch is imported: as many threads as were asked for compute each time, and so the same sums.
+    os.environ.update(OMP_DYNAMIC="FALSE", MKL_DYNAMIC="FALSE")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

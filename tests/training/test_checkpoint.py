@@ -30,7 +30,8 @@ def made(optimizer: str = "adamw", seed: int = 1) -> Optimizers:
     return made
 
 
-def test_every_one_of_500_flipped_bits_is_found(tmp_path: Path) -> None:
+def test_every_one_of_500_flipped_bits_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myna.files.remove", lambda path: None)
     save_checkpoint(tmp_path, made(), {"step": 7, "identity": {"a": 1}, "tokens": 5}, Keeping(2))
     place = tmp_path / "checkpoints/step-00000007"
     contents = {path: path.read_bytes() for path in sorted(place.iterdir())}
@@ -44,11 +45,8 @@ def test_every_one_of_500_flipped_bits_is_found(tmp_path: Path) -> None:
         flipped[draw.randrange(len(flipped))] ^= 1 << draw.randrange(8)
         path.write_bytes(flipped)
         said: list[str] = []
-        keep = tmp_path / "kept"
-        shutil.copytree(place, keep)
         assert newest_checkpoint(tmp_path, said.append) is None, f"{path.name}, number {number}"
         assert "step-00000007 is not whole" in said[0]
-        keep.rename(place)
         path.write_bytes(contents[path])
     whole = newest_checkpoint(tmp_path, pytest.fail)
     assert whole is not None

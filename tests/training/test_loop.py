@@ -99,6 +99,7 @@ def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Pat
     assert torch.get_num_threads() == 1
     assert "begun with threads = 1, which is kept" in said[0]
     assert "begun with cpu OTHER" in said[1]
+    assert files.read_json(tmp_path / "machine.json")["resumed"].startswith("not bit-exact (cpu OTHER → ")
 
 
 def test_micro_batches_only_affect_speed(tmp_path: Path) -> None:

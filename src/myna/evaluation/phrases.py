@@ -187,6 +187,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "machine.torch": ("PyTorch", "PyTorch"),
     "machine.cpu": ("Instructions", "指令集"),
     "machine.matrix_gflops": ("Matrix rate, GFLOP/s", "矩阵速度（GFLOP/s）"),
+    "machine.resumed": ("Resumed", "接续训练"),
     "machine.peak_bytes": ("Peak memory", "内存峰值"),
     "try": ("Try the models", "试用模型"),
     "try_caption": ("From the folder where the run was started:", "在启动运行的目录下："),

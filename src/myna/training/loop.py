@@ -28,6 +28,7 @@ from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
+from myna.training.recompute import recomputing
 from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
 from myna.training.throughput import Throughput
@@ -106,7 +107,8 @@ def train(
     if progress.step:
         epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
         report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
-    with Interrupts() as interrupts:
+    recomputed = [model, *objective.modules().values()] if config.recompute else []
+    with Interrupts() as interrupts, recomputing(recomputed):
         run = _Training(
             model,
             objective,

@@ -24,9 +24,13 @@ def use_machine(
     """Uses the threads and micro-batches that the run in ``folder`` began with, and says where the machine is another.
 
     The first start of a run writes ``machine.json``: these, torch, the processor's capability and its matrix rate.
-    The same threads, micro-batches, torch and capability give the same bits.
+    The same threads, micro-batches, torch and capability give the same bits. A run that went on with another torch or
+    capability has ``resumed`` there, which the report shows.
     """
     keep_freed_memory()
+    # Where an operation has no deterministic form, torch says so and goes on: it may be one of a user's own.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     path = folder / "machine.json"
     if not path.exists():
         torch.set_num_threads(threads or torch.get_num_threads())
@@ -37,9 +41,12 @@ def use_machine(
     for name, now in wanted.items():
         if began[name] != now:
             report(f"begun with {name} = {began[name]}, which is kept; {now} would need a fresh start", 0.0)
-    for name, now in _identity().items():
-        if began[name] != now:
-            report(f"begun with {name} {began[name]}, goes on with {now}: the last bits can differ", 0.0)
+    others = {name: f"{began[name]} → {now}" for name, now in _identity().items() if began[name] != now}
+    for name, change in others.items():
+        report(f"begun with {name} {change.replace(' → ', ', goes on with ')}: the last bits can differ", 0.0)
+    if others:
+        began["resumed"] = f"not bit-exact ({', '.join(f'{name} {change}' for name, change in others.items())})"
+        files.write_json(path, began)
     torch.set_num_threads(began["threads"])
     return began
 

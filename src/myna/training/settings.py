@@ -40,6 +40,7 @@ class TrainingConfig(Section):
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
+    recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
     threads: int | None = setting(None, "threads of torch (default: the processors there are)", "speed", gt=0)
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
     keep: int = setting(2, "how many of the newest checkpoints stay", "log", gt=0)

@@ -1,0 +1,155 @@
+"""The batch of one step of a training, from its sampler and the texts that lie in the run: ``myna show … --step N``.
+
+Nothing is trained and no weights are read. What is shown is what the step learns from, before words are masked.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myna.errors import InputError
+from myna.finetuning import FinetuneConfig
+from myna.ledger import Ledger
+from myna.pretraining import PretrainConfig, make_objective
+
+if TYPE_CHECKING:
+    from myna.model.config import ModelConfig
+    from myna.tokens.sampler import Sampler
+
+_KINDS = ("pretrain", "finetune")
+
+
+def show_step(path: Path | str, step: int) -> dict[str, Any]:
+    """The batch of a step, counted from 1 as in ``metrics.jsonl``, of the training in ``path``, as values for JSON.
+
+    ``path`` is a training's folder, or a run's that has one training. Raises an :class:`InputError` for any other, and
+    for a step that the training does not have.
+    """
+    folder = _training(Path(path))
+    run, kind = folder.parent.parent, folder.parent.name
+    table = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    try:
+        settings = table[kind][folder.name]
+    except KeyError:
+        raise InputError(f"there is no [{kind}.{folder.name}] in the run's recipe", where=run / "recipe.toml") from None
+    seed = settings.get("seed", table["seed"])
+    if kind == "pretrain":
+        sampler, items = _pretraining(PretrainConfig(**settings), folder, seed, step)
+    else:
+        sampler, items = _finetuning(FinetuneConfig(**settings), run, set(table.get("pretrain", ())), seed, step)
+    begin = (step - 1) * sampler.batch_tokens
+    return {
+        "kind": "step",
+        "path": str(folder),
+        "step": step,
+        "seed": seed,
+        "epoch": begin // sampler.epoch_tokens + 1,
+        "tokens": sum(item["tokens"] for item in items),
+        "items": items,
+    }
+
+
+def describe_step(facts: Mapping[str, Any]) -> str:
+    """What :func:`show_step` gave, for a person: a line for each item, its pieces between bars."""
+    lines = [
+        f"step {facts['step']}  {facts['path']}",
+        f"  epoch {facts['epoch']}, {len(facts['items'])} items, {facts['tokens']:,} tokens, special ones included",
+        "",
+    ]
+    for item in facts["items"]:
+        label = f"  [{item['label']}]" if item.get("label") else ""
+        lines.append(f"  {item['document']}{label}  {'|'.join(item['pieces'])}")
+    return "\n".join(lines)
+
+
+def _training(path: Path) -> Path:
+    if path.parent.name in _KINDS and (path.parent.parent / "recipe.toml").is_file():
+        return path
+    if not (path / "recipe.toml").is_file():
+        raise InputError("--step is for a training", where=path, remedy="give its folder, as RUN/pretrain/NAME")
+    found = [place for kind in _KINDS for place in sorted(path.glob(f"{kind}/*")) if place.is_dir()]
+    if len(found) != 1:
+        remedy = f"give one of {', '.join(map(str, found))}" if found else "let the run come to one first"
+        raise InputError(f"this run has {len(found)} trainings", where=path, remedy=remedy)
+    return found[0]
+
+
+def _pretraining(config: PretrainConfig, folder: Path, seed: int, step: int) -> tuple[Sampler, list[dict[str, Any]]]:
+    from myna.tokens.sampler import Sampler
+    from myna.tokens.store import TokenStore
+    from myna.tokens.tokenizer import Tokenizer
+
+    run, widened = folder.parent.parent, folder / "tokenizer"
+    tokenizer = Tokenizer.open(widened if widened.is_dir() else run / "tokenizer" / config.tokenizer)
+    objective = make_objective(config, tokenizer)
+    stores = [TokenStore.open(run / "tokens" / f"{name}-{config.tokenizer}", "train") for name in config.corpus]
+    items = objective.items(stores, _longest(config, run, tokenizer.vocabulary_size))
+    names = [f"{name}:{n}" for name, store in zip(config.corpus, stores, strict=True) for n in range(store.documents)]
+    sampler = Sampler(items.lengths, config.batch_tokens, seed)
+    shown = [
+        {
+            "document": names[items[int(n)].document],
+            "tokens": int(items.lengths[n]),
+            "ids": items[int(n)].ids.tolist(),
+            "pieces": [tokenizer.piece(int(id)) for id in items[int(n)].ids],
+        }
+        for n in _chosen(sampler, config, step)
+    ]
+    return sampler, shown
+
+
+def _longest(config: PretrainConfig, run: Path, vocabulary_size: int) -> int:
+    from myna.model.presets import model_config
+
+    parts = config.model.model_dump(exclude_unset=True)
+    if config.start_from is None:
+        return model_config(config.preset, vocabulary_size, **parts).maximum_length
+    own = run / "pretrain" / config.start_from / "model"
+    start = own if own.is_dir() else Path(config.start_from)
+    return int(parts.get("maximum_length", _config_of(start).maximum_length))
+
+
+def _config_of(folder: Path) -> ModelConfig:
+    from myna.huggingface.families import empty_model
+    from myna.huggingface.folder import read_settings
+
+    return empty_model(read_settings(folder))[0].config
+
+
+def _finetuning(
+    config: FinetuneConfig, run: Path, pretrained: set[str], seed: int, step: int
+) -> tuple[Sampler, list[dict[str, Any]]]:
+    from myna.corpus.document import Corpus
+    from myna.tasks import find_task
+    from myna.tasks.examples import choose, read_splits
+    from myna.tokens.sampler import Sampler
+    from myna.tokens.tokenizer import Tokenizer
+
+    own = run / "pretrain" / config.start_from / "model"
+    start = own if config.start_from in pretrained else Path(config.start_from)
+    tokenizer, kind, ledger = Tokenizer.open(start), find_task(config.task), Ledger()
+    splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
+    trained = choose(splits.train, config.training_examples or len(splits.train), seed)
+    task = kind(tokenizer, kind.labels_of(splits.names), _config_of(start).maximum_length)
+    items = task.items(trained, config.too_long, ledger)
+    sampler = Sampler(items.lengths, config.batch_tokens, seed)
+    shown = []
+    for number in _chosen(sampler, config, step):
+        item = items[int(number)]
+        example = items.examples[item.example]
+        pieces = [tokenizer.piece(int(id)) for id in item.ids]
+        line = {"document": example.id, "tokens": len(item.ids), "label": ", ".join(example.names)}
+        shown.append({**line, "ids": item.ids.tolist(), "pieces": pieces})
+    return sampler, shown
+
+
+def _chosen(sampler: Sampler, config: PretrainConfig | FinetuneConfig, step: int) -> Iterator[int]:
+    from myna.training.loop import total_steps
+
+    steps = total_steps(config, sampler)
+    if not 1 <= step <= steps:
+        raise InputError(f"this training has the steps 1 to {steps:,}", where=f"--step {step}")
+    yield from sampler.step(step - 1).tolist()
