@@ -21,6 +21,7 @@ from myna.model.flat import document_lengths
 from myna.objectives.causal import CausalLM
 from myna.objectives.masked import MaskedLM
 from myna.objectives.protocol import Batch
+from myna.objectives.settings import Masked
 from myna.tokens.sampler import Sampler
 from myna.training.loop import backward, make_batches
 from myna.training.optimizers import make_optimizer
@@ -102,7 +103,9 @@ def is_embedding(name: str) -> bool:
     return "embeddings" in name or ".wte." in name or ".wpe." in name
 
 
-@pytest.mark.parametrize("make, objective", [(bert, MaskedLM(VOCABULARY, 0.3)), (gpt2, CausalLM(VOCABULARY))])
+@pytest.mark.parametrize(
+    "make, objective", [(bert, MaskedLM(VOCABULARY, Masked(ratio=0.3))), (gpt2, CausalLM(VOCABULARY))]
+)
 def test_the_losses_of_200_steps_are_those_of_a_plain_loop_over_transformers(
     tmp_path: Path, make: Callable[[], hf.PreTrainedModel], objective: MaskedLM | CausalLM
 ) -> None:

@@ -243,8 +243,9 @@ def _judge_targets(judging: _Judging, objective: LanguageObjective) -> None:
     items = _chosen(judging, objective)
     found = target_costs(loaded.model, objective, items)  # type: ignore[arg-type]
     frequencies, documents = judging.counts
-    frequencies = frequencies.copy()
-    frequencies[loaded.tokenizer.end] += documents
+    if loaded.tokenizer.end in found.targets:
+        frequencies = frequencies.copy()
+        frequencies[loaded.tokenizer.end] += documents
     frequent = unigram_nats(frequencies, found.targets)
     # No text has a sentinel: where it must come is told to the frequencies.
     frequent[np.isin(found.targets, objective.vocabulary.sentinels)] = 0.0
