@@ -202,7 +202,7 @@ def check_objective(objective: str, needed: Declaration, described: ModelConfig)
     elif described.attention not in needed.attention:
         model = f"{described.attention} attention"
         remedy = "bert presets are masked, gpt presets are causal"
-        remedy += f'; of parts, model = {{ attention = "{needed.attention[-1]}" }} makes another'
+        remedy += f'; of parts, model = {{ attention = "{needed.attention[0]}" }} makes another'
     else:
         return
     raise InputError(f'objective = "{objective}" does not go with {model}', remedy=remedy)

@@ -89,6 +89,12 @@ def test_text_without_a_new_word_is_cut_as_before(pair: tuple[Tokenizer, Tokeniz
         assert any(word.strip() in text.lower() or word.strip() in text for word in words(old, new))
 
 
+def test_a_longer_word_that_holds_a_new_one_is_cut_as_before(pair: tuple[Tokenizer, Tokenizer]) -> None:
+    old, new = pair
+    for text in ("Xboards", "the Xboards", "gnuXboard", "the Xboardless", "改革的开放"):
+        assert ids(new, text) == ids(old, text), text
+
+
 @given(
     st.lists(st.sampled_from([*NEWS, *TEXT, "Xboard", " Xboard", "改革开放", " "]) | st.text(max_size=6), max_size=5)
 )
