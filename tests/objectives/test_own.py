@@ -18,7 +18,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_every_objective_has_a_class_a_table_of_settings_and_a_declaration() -> None:
     for name in OBJECTIVES:
-        tables = ObjectiveTables(objective=name)
+        mixture = {"causal": 1.0, "prefix": 1.0} if name == "mixture" else None
+        tables = ObjectiveTables(objective=name, mixture=mixture)
         declared = tables.objective_settings().declaration()
         assert isinstance(tables.objective_settings(), find_objective(name).settings_class)
         assert declared.head
