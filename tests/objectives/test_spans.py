@@ -9,7 +9,6 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,7 +87,6 @@ def test_the_loss_is_that_of_each_text_alone(name: str) -> None:
                 total -= row[piece]
         found = objective.loss(model, batch).terms[0]
     assert found.sum.item() == pytest.approx(total, rel=1e-12)
-    assert F.softplus(found.sum) > 0
 
 
 @settings(max_examples=60, deadline=None)
