@@ -118,7 +118,7 @@ ENCODER = 'start_from = "bert"\nmodel'
             'start_from = "bert"\n[tokenizer',
             'start_from = "gpt2"\n[tokenizer',
             'tokenizer = "theirs"',
-            "[tokenizer.theirs] is byte_bpe and has no [MASK]",
+            "this tokenizer is neither that of the model nor grown from it",
         ),
         (
             'tokenizer = "grown"',
@@ -138,7 +138,7 @@ ENCODER = 'start_from = "bert"\nmodel'
             'start_from = "theirs"',
             'start_from = "strange"',
             'start_from = "theirs"',
-            "a tokenizer of the kind Unigram cannot be used here; WordPiece (as BERT's) and byte-level BPE",
+            "strange: this tokenizer has no token for the end of a text; name sep_token or eos_token",
         ),
         ('[tokenizer.own]\ncorpus = "news"', "[tokenizer.own]", "[tokenizer.own]", "name the corpus to learn from"),
         (
