@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Search the descriptions of Debian's packages by meaning.")
     parser.add_argument("query", help="what the program should do, in English")
     parser.add_argument("--count", type=int, default=5, help="how many to show (default: 5)")
-    parser.add_argument("--texts", type=int, default=5000, help="how many descriptions to search (default: 5000)")
+    parser.add_argument("--texts", type=int, default=10000, help="how many descriptions to search (default: 10000)")
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="folder of the data")
     given = parser.parse_args()
     fetch(given.data)
