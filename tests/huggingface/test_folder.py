@@ -104,6 +104,16 @@ def test_what_is_wrong_is_one_line_that_names_the_file(folder: Path, harm: Calla
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["[PAD]", {"content": "[PAD]", "lstrip": False}])
+def test_the_ids_of_special_tokens_are_found_by_their_names_in_either_form(tmp_path: Path, name: object) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"added_tokens": [{"id": 7, "content": "[PAD]"}]}')
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": name}))
+    write_model_folder(
+        tmp_path / "model", build(BERT, "sequence", ["bad", "good"], seed=1), tmp_path, {"name": "moods"}
+    )
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["pad_token_id"] == 7
+
+
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder"):
         read_model_folder(tmp_path / "nothing")

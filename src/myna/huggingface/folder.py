@@ -160,8 +160,11 @@ def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     added = files.read_object(tokenizer_folder / "tokenizer.json").get("added_tokens", [])
     ids = {token["content"]: token["id"] for token in added}
     names = {"pad_token": "pad_token_id", "bos_token": "bos_token_id", "eos_token": "eos_token_id"}
-    found = {name: ids[settings[token]] for token, name in names.items() if settings.get(token) in ids}
-    first = ids.get(settings.get("cls_token") or settings.get("bos_token"))
+    roles = {*names, "cls_token"}
+    # Older folders have an object for each, with how it is to be matched.
+    called = {role: entry["content"] if isinstance(entry := settings.get(role), dict) else entry for role in roles}
+    found = {name: ids[called[role]] for role, name in names.items() if called[role] in ids}
+    first = ids.get(called["cls_token"] or called["bos_token"])
     if model.config.decoder_layers and first is not None:
         found["decoder_start_token_id"] = first  # what every target is written behind
     return found
