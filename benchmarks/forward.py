@@ -13,9 +13,9 @@ BERT's is with the token itself, GPT-2's with the next; that of a document's las
 So the head works as often on both sides: a pre-training with a head at the masked tokens alone is another benchmark.
 
 ``even``: eight documents of 128 tokens. ``natural``: lengths from a log-normal distribution with median 80 and a
-deviation of 0.8 of the logarithm, cut to 10 … 512 (seed 0; their mean is 105, and 40 % of what the peer computes is
-text). There the peer pads each eight to the longest of them, with an attention mask, and labels of -100 on padding;
-ours takes the same eight flat. A token of padding is none of the tokens counted.
+deviation of 0.8 of the logarithm, cut to 10 … 512 (seed 0; their mean is 105). There the peer pads each eight to the
+longest of them, with an attention mask, and labels of -100 on padding, so that 40 % of its slots hold text; ours takes
+the same eight flat. A token of padding is none of the tokens counted. A round is one batch.
 """
 
 from __future__ import annotations

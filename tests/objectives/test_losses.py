@@ -24,7 +24,7 @@ from ..model.test_transformer import SMALL
 from ..stores import VOCABULARY, random_store
 
 
-@pytest.mark.parametrize("rows", [1, 511, 512, 1300])
+@pytest.mark.parametrize("rows", [0, 1, 511, 512, 1300])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_linear_cross_entropy_has_the_value_and_gradients_of_torch(rows: int, with_bias: bool) -> None:
     draw = torch.Generator().manual_seed(rows)
