@@ -50,11 +50,13 @@ MANNERS = {
     "macro_f1": Manner(True, "percent"),
     "micro_f1": Manner(True, "percent"),
     "entity_f1": Manner(True, "percent"),
+    "replaced_f1": Manner(True, "percent"),
+    "replaced_accuracy": Manner(True, "percent"),
     "bits_per_character": Manner(False, "bits"),
     "perplexity": Manner(False, "count"),
 }
 # Which metric speaks for a model: the first of these that it has.
-_MAIN = ("accuracy", "entity_f1", "bits_per_character", "perplexity")
+_MAIN = ("accuracy", "entity_f1", "bits_per_character", "perplexity", "replaced_f1")
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,12 @@ class Finding:
 
 
 def manner(metric: str) -> Manner:
-    """How a metric is read; an unknown one is a number of which more is better."""
-    return MANNERS.get(metric, Manner())
+    """How a metric is read; an unknown one is a number of which more is better.
+
+    A further objective's perplexity, as ``masked_perplexity``, is read as any.
+    """
+    known = "perplexity" if metric.endswith("_perplexity") else metric
+    return MANNERS.get(known, Manner())
 
 
 def kind_of(model: ModelFacts) -> str:

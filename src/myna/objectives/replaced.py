@@ -96,7 +96,7 @@ class ReplacedTokens(LanguageObjective):
         weight, bias = self.generator.head.weight, self.generator.head.bias
         smoothing, z_loss = self.settings.label_smoothing, self.settings.z_loss
         filled = linear_cross_entropy(features, weight, bias, batch.targets, smoothing, z_loss)
-        tokens, replaced = self.replaced(features.detach(), self.generator.head, batch)
+        tokens, replaced = self.replaced(features, self.generator.head, batch)
         told = many_labels(model(tokens), replaced[:, None])
         return Loss(
             (
@@ -113,7 +113,7 @@ class ReplacedTokens(LanguageObjective):
         assert isinstance(batch, ReplacedBatch)
         assert batch.draws is not None
         assert batch.positions is not None
-        drawn = sample(features, head.weight.detach(), head.bias, batch.draws)
+        drawn = sample(features, head.weight, head.bias, batch.draws)
         replaced = torch.zeros(len(batch.tokens.ids), dtype=torch.bool)
         replaced[batch.positions] = drawn != batch.targets
         ids = batch.tokens.ids.index_copy(0, batch.positions, drawn)
