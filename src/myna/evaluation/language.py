@@ -241,7 +241,7 @@ def _judge_targets(judging: _Judging, objective: LanguageObjective) -> None:
     """The perplexity of what the objective predicts, beside that of the pieces' frequencies."""
     loaded = judging.loaded
     items = _chosen(judging, objective)
-    found = target_costs(loaded.model, objective, items)  # type: ignore[arg-type]
+    found = target_costs(loaded.model, objective, items)
     frequencies, documents = judging.counts
     if loaded.tokenizer.end in found.targets:
         frequencies = frequencies.copy()

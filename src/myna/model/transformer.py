@@ -7,6 +7,7 @@ neither files nor training: it takes a :class:`~myna.model.flat.Flat` and gives 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
@@ -103,10 +104,7 @@ class Transformer(nn.Module):
         With ``cache`` each run goes on from the rows before it, and ``tokens.positions`` says where it is. ``memory``
         is what a decoder of two reads of its sources, a row for each document.
         """
-        hidden = None
-        for hidden in self._states(tokens, cache, memory):  # noqa: B007
-            pass
-        assert hidden is not None
+        (hidden,) = deque(self._states(tokens, cache, memory), maxlen=1)
         return hidden if self.last_norm is None else self.last_norm(hidden)
 
     def hidden_states(self, tokens: Flat, memory: Memory | None = None) -> list[Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from myna import randomness
 from myna.errors import InputError
 from myna.model.heads import LanguageHead, Model
 from myna.objectives.losses import linear_cross_entropy, target_nats
-from myna.objectives.protocol import Batch, Loss, Term
+from myna.objectives.protocol import Batch, Items, Loss, Term
 from myna.objectives.settings import Declaration, LanguageSettings, ObjectiveSettings
 from myna.tokens.pieces import Pieces
 from myna.tokens.sampler import micro_batches
@@ -161,7 +161,15 @@ class TargetCosts:
     documents: NDArray[np.int64]
 
 
-def target_costs(model: Model, objective: LanguageObjective, items: Pieces, batch_tokens: int = 4096) -> TargetCosts:
+class JudgedItems(Items, Protocol):
+    """Items with the document that each is of, ``(items,)``."""
+
+    documents: NDArray[np.int64]
+
+
+def target_costs(
+    model: Model, objective: LanguageObjective, items: JudgedItems, batch_tokens: int = 4096
+) -> TargetCosts:
     """Scores every item once, with draws that depend on the item's number alone."""
     assert isinstance(model.head, LanguageHead)
     nats, targets, documents = [], [], []

@@ -19,7 +19,7 @@ from myna.model.heads import Model
 from myna.objectives import find_objective
 from myna.objectives.language import LanguageObjective, Vocabulary, draw_key
 from myna.objectives.protocol import Batch, Loss, Term
-from myna.objectives.settings import Mixed, ObjectiveSettings
+from myna.objectives.settings import Declaration, Mixed, ObjectiveSettings
 from myna.tokens.pieces import Pieces
 
 
@@ -71,7 +71,8 @@ class Mixture(LanguageObjective):
     @property
     def head(self) -> str:
         """The kind of head that all have."""
-        return self.settings.declaration().head  # type: ignore[no-any-return]
+        declared: Declaration = self.settings.declaration()
+        return declared.head
 
     def equip(self, model: Model, seed: int) -> None:
         """Makes what each objective trains beside the model."""
