@@ -20,7 +20,6 @@ the same eight flat. A token of padding is none of the tokens counted. A round i
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -150,12 +149,7 @@ def flops(model: str, work: str, lengths: str) -> float:
 
 def main() -> None:
     """Runs the rows asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="a JSON object a row")
-    parser.add_argument("--row", choices=ROWS, help="only this row")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = pairs.options(__doc__, ROWS).parse_args()
     if given.side:
         side = ours if given.side == "ours" else transformers_model
         pairs.serve(partial(side, *ROWS[given.row]))

@@ -23,6 +23,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pairs
+
 WEIGHTS = "model.safetensors"
 IDS = [[101, 2023, 2003, 1037, 2742, 102]]
 
@@ -149,11 +151,7 @@ ROWS = ("bert-base-float32", "checks")
 
 def main() -> None:
     """Runs the rows asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="a JSON object a row")
-    parser.add_argument("--row", choices=ROWS, help="only this row")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser = pairs.options(__doc__, ROWS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:

@@ -7,6 +7,7 @@ and prints medians: these machines are shared, and only what was alternated can 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from myna.training.machine import matrix_gflops
@@ -36,6 +37,16 @@ class Row:
     peer_peak_bytes: int
     matrix_gflops: float
     share: float
+
+
+def options(description: str, rows: Iterable[str]) -> argparse.ArgumentParser:
+    """What every script with rows can be asked on the command line. ``--side`` is for the workers that it starts."""
+    parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
+    parser.add_argument("--json", action="store_true", help="a JSON object a row")
+    parser.add_argument("--row", choices=list(rows), help="only this row")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    return parser
 
 
 def serve(side: Side) -> None:

@@ -9,7 +9,6 @@ dropped on either side: with it the peer would leave its fused kernel and be slo
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -155,12 +154,7 @@ ROWS = {"bert-256x4-blocks": {"ours": ours, "peer": trainer}}
 
 def main() -> None:
     """Runs the rows asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="a JSON object a row")
-    parser.add_argument("--row", choices=ROWS, help="only this row")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = pairs.options(__doc__, ROWS).parse_args()
     if given.side:
         pairs.serve(ROWS[given.row][given.side])
         return
