@@ -1,4 +1,4 @@
-"""Two sides measured in turn: each in a process of its own, so that memory is its own, one working while one waits.
+"""Sides measured in turn: each in a process of its own, so that memory is its own, one working while the others wait.
 
 A side is a function that warms up and then gives an iterator of work; each ``next`` does one round and gives the
 units done (tokens, examples). The driver alternates the sides, measures the machine's matrix rate between the rounds,
@@ -15,8 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 from myna.training.machine import matrix_gflops
 
@@ -24,8 +24,19 @@ Side = Callable[[], Iterator[int]]
 
 
 @dataclass(frozen=True)
+class Peer:
+    """A peer's ``name`` in the results, and what its process finds in the environment beside what there is."""
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Row:
-    """A line of results; rates are units a second, ``share`` is ours of the matrix rate in useful arithmetic."""
+    """A line of results; rates are units a second, ``share`` is ours of the matrix rate in useful arithmetic.
+
+    ``peer`` is the fastest peer of the row; ``others`` are the rates of all of them by name.
+    """
 
     name: str
     ours: float
@@ -37,6 +48,7 @@ class Row:
     peer_peak_bytes: int
     matrix_gflops: float
     share: float
+    others: dict[str, float]
 
 
 def options(description: str, rows: Iterable[str]) -> argparse.ArgumentParser:
@@ -45,7 +57,7 @@ def options(description: str, rows: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="a JSON object a row")
     parser.add_argument("--row", choices=list(rows), help="only this row")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser
 
 
@@ -62,15 +74,14 @@ def serve(side: Side) -> None:
 
 
 class _Worker:
-    def __init__(self, script: str, row: str, side: str) -> None:
-        # A waiting side must not spin on the cores of the working one.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    def __init__(self, script: str, row: str, side: str, environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, script, "--row", row, "--side", side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            # A waiting side must not spin on the cores of the working one.
+            env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
         )
         self._answer()
 
@@ -94,12 +105,18 @@ class _Worker:
         self.process.wait()
 
 
-def compare(script: str, row: str, peer_name: str, unit: str, flops_per_unit: float, repeats: int) -> Row:
-    """Alternates the two sides of a row and gives the medians."""
-    workers = {side: _Worker(script, row, side) for side in ("ours", "peer")}
-    rates: dict[str, list[float]] = {"ours": [], "peer": []}
-    peaks = {"ours": 0, "peer": 0}
-    matrix = [matrix_gflops()]
+def compare(
+    script: str, row: str, peers: Mapping[str, Peer] | str, unit: str, flops_per_unit: float, repeats: int
+) -> Row:
+    """Alternates the sides of a row and gives the medians. ``peers`` are by side, or one peer's name (side ``peer``).
+
+    The ratio to the fastest peer is the median of those of neighbouring rounds.
+    """
+    peers = {"peer": Peer(peers)} if isinstance(peers, str) else peers
+    workers = {"ours": _Worker(script, row, "ours", {})}
+    workers |= {side: _Worker(script, row, side, peer.environment) for side, peer in peers.items()}
+    rates: dict[str, list[float]] = {side: [] for side in workers}
+    peaks, matrix = dict.fromkeys(workers, 0), [matrix_gflops()]
     for _ in range(repeats):
         for side, worker in workers.items():
             answer = worker.round()
@@ -108,19 +125,21 @@ def compare(script: str, row: str, peer_name: str, unit: str, flops_per_unit: fl
             matrix.append(matrix_gflops())
     for worker in workers.values():
         worker.stop()
-    ours, peer, rate = (statistics.median(values) for values in (rates["ours"], rates["peer"], matrix))
-    ratios = [a / b for a, b in zip(rates["ours"], rates["peer"], strict=True)]
+    medians = {side: statistics.median(values) for side, values in rates.items()}
+    fastest = max(peers, key=lambda side: medians[side])
+    rate = statistics.median(matrix)
     return Row(
         row,
-        round(ours, 1),
-        round(peer, 1),
-        peer_name,
+        round(medians["ours"], 1),
+        round(medians[fastest], 1),
+        peers[fastest].name,
         unit,
-        round(statistics.median(ratios), 2),
+        round(statistics.median(a / b for a, b in zip(rates["ours"], rates[fastest], strict=True)), 2),
         peaks["ours"],
-        peaks["peer"],
+        peaks[fastest],
         round(rate, 1),
-        round(ours * flops_per_unit / 1e9 / rate, 3),
+        round(medians["ours"] * flops_per_unit / 1e9 / rate, 3),
+        {peer.name: round(medians[side], 1) for side, peer in peers.items()},
     )
 
 
@@ -130,8 +149,9 @@ def show(row: Row, as_json: bool) -> None:
         print(json.dumps(asdict(row)), flush=True)
         return
     memory = f"{row.ours_peak_bytes / 2**20:,.0f} against {row.peer_peak_bytes / 2**20:,.0f} MiB at most"
+    others = "".join(f"; {name} {rate:,.0f}" for name, rate in row.others.items() if name != row.peer_name)
     print(
         f"{row.name}: {row.ours:,.0f} {row.unit}, {row.peer_name} {row.peer:,.0f} ({row.ratio:.2f} times as fast); "
-        f"{memory}; {row.share:.2f} of the matrix rate ({row.matrix_gflops:.0f} GFLOP/s) in useful arithmetic",
+        f"{memory}; {row.share:.2f} of the matrix rate ({row.matrix_gflops:.0f} GFLOP/s) in useful arithmetic{others}",
         flush=True,
     )
