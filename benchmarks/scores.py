@@ -52,7 +52,11 @@ ROWS = {
             "docs/models.md",
             [("perplexity at masked positions", "*", "perplexity"), ("entity F1", "entities-*", "entity_f1")],
         ),
-        Row("decoders", "docs/models.md", [("bits per character", "*", "bits_per_character")]),
+        Row(
+            "decoders",
+            "docs/models.md",
+            [("bits per character", "*", "bits_per_character"), ("entity F1", "entities-*", "entity_f1")],
+        ),
     )
 }
 

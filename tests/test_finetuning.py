@@ -154,10 +154,33 @@ def test_the_test_split_is_never_looked_at_and_a_second_run_changes_nothing(tmp_
         finetune(config, corpus_folder(tmp_path / "3", others), start, run, seed=1)
 
 
-def test_a_decoder_is_no_start(tmp_path: Path) -> None:
+def decoder_folder(folder: Path) -> Path:
+    return encoder_folder(folder, "causal", attention="causal", norm_place="pre", segments=0)
+
+
+def test_a_decoder_reads_a_text_to_its_end_and_says_what_it_is(tmp_path: Path) -> None:
+    corpus, start = corpus_folder(tmp_path / "corpus", moods()), decoder_folder(tmp_path / "decoder")
+    (tmp_path / "run").mkdir()
+    finetune(CLASSIFICATION.model_copy(update={"pooling": "last"}), corpus, start, tmp_path / "run", seed=1)
+    assert validations(tmp_path / "run")[-1]["accuracy"] == 1.0
+    model, _ = read_model_folder(tmp_path / "run" / "model")
+    assert (model.config.attention, model.config.head.pooling) == ("causal", "last")
+    with pytest.raises(InputError, match="first token of a decoder sees nothing"):
+        finetune(CLASSIFICATION.model_copy(update={"pooling": "first"}), corpus, start, tmp_path / "run", seed=1)
+
+
+def test_a_decoder_marks_names_by_what_comes_before(tmp_path: Path) -> None:
+    corpus, start = names_corpus(tmp_path / "corpus"), decoder_folder(tmp_path / "decoder")
+    (tmp_path / "run").mkdir()
+    finetune(TAGGING.model_copy(update={"epochs": 8}), corpus, start, tmp_path / "run", seed=1)
+    # Of two names that begin alike it can't know at the first character which one comes.
+    assert validations(tmp_path / "run")[-1]["entity_f1"] > 0.7
+
+
+def test_an_encoder_decoder_is_no_start(tmp_path: Path) -> None:
     corpus = corpus_folder(tmp_path / "corpus", moods(20))
-    start = encoder_folder(tmp_path / "decoder", "causal", attention="causal", norm_place="pre", segments=0)
-    with pytest.raises(InputError, match="classification needs an encoder"):
+    start = encoder_folder(tmp_path / "two", "sequence_to_sequence", decoder_layers=1, segments=0)
+    with pytest.raises(InputError, match="classification needs a model of one stack"):
         finetune(CLASSIFICATION, corpus, start, tmp_path, seed=1)
 
 

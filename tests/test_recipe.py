@@ -194,12 +194,6 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
         ("[pretrain.encoder]", "[pretrain]", 'corpus = ["news", "reviews"]\ntokenizer', "name it: [pretrain.NAME]"),
         (
             'start_from = "encoder"',
-            'start_from = "decoder"',
-            'start_from = "encoder"',
-            "[pretrain.decoder] is a decoder, and a task needs an encoder",
-        ),
-        (
-            'start_from = "encoder"',
             'start_from = "models/text"',
             'start_from = "encoder"',
             '"models/text" is not a model\'s folder: it has no config.json; did you mean "models/text/model"?',
@@ -208,7 +202,7 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
             'start_from = "encoder"',
             'start_from = "models/text/model"',
             'start_from = "encoder"',
-            'the model in "models/text/model" is a decoder, and a task needs an encoder; start from',
+            'the model in "models/text/model" is an encoder-decoder, and a task needs one stack; start from',
         ),
         (
             'task = "classification"',
@@ -248,10 +242,18 @@ def test_a_recipe_that_does_not_fit_together_is_told_with_its_line(
 ) -> None:
     (tmp_path / "models/text/model").mkdir(parents=True)
     (tmp_path / "models/text/model/config.json").write_text("{}")
-    (tmp_path / "models/text/model/myna.json").write_text('{"kind": "causal"}')
+    (tmp_path / "models/text/model/myna.json").write_text('{"kind": "sequence_to_sequence"}')
     message = refusal(tmp_path, old, new)
     assert expected in message
     assert message.startswith(f"recipe.toml:{line(at)}: ")
+
+
+def test_a_task_starts_from_a_decoder_and_not_from_an_encoder_decoder(tmp_path: Path) -> None:
+    text = RECIPE.replace('start_from = "encoder"', 'start_from = "decoder"', 1)
+    assert read(tmp_path, text).finetune["sentiment"].start_from == "decoder"
+    two = text.replace('objective = "causal"\npreset = "gpt-micro"', 'objective = "infilling"\npreset = "bart-tiny"')
+    with pytest.raises(InputError, match=r"\[pretrain.decoder\] is an encoder-decoder, and a task needs one stack"):
+        read(tmp_path, two)
 
 
 def test_a_misspelt_key_is_told_before_the_key_that_is_missing_for_it(tmp_path: Path) -> None:

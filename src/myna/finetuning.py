@@ -136,12 +136,16 @@ def _with_new_head(
     from myna.huggingface.families import with_head
     from myna.model.heads import build
 
-    if origin.config.attention == "causal" or origin.config.decoder_layers:
-        what = f"the task {config.task} needs an encoder, and this is a decoder"
+    if origin.config.decoder_layers:
+        what = f"the task {config.task} needs a model of one stack, and this is an encoder-decoder"
         raise InputError(what, where=where, remedy="start from a model with objective = masked")
+    causal = origin.config.attention == "causal"
+    if causal and config.pooling == "first":
+        what = "the first token of a decoder sees nothing of the text"
+        raise InputError(what, where=where, remedy='choose pooling = "last" or "mean"')
     # What was trained to see both ways, and a prefix alone, sees both ways here: the weights are the same.
-    read = origin.config.model_copy(update={"attention": "bidirectional"})
-    described = with_head(read, origin.kind, head)
+    seen = {} if causal else {"attention": "bidirectional"}
+    described = with_head(origin.config.model_copy(update=seen), origin.kind, head)
     changes = {} if config.dropout is None else {"dropout": config.dropout}
     pooled = {} if config.pooling is None else {"pooling": config.pooling}
     headed = described.head.model_copy(update=changes | pooled)

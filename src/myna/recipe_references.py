@@ -50,7 +50,7 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         place = ("finetune", name)
         yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
         yield from _unknown_start(finetune.start_from, recipe.pretrain, "pretrain", folder, place)
-        yield from _no_encoder(recipe, finetune.start_from, folder, (*place, "start_from"))
+        yield from _two_stacks(recipe, finetune.start_from, folder, (*place, "start_from"))
         try:
             check_task_module(finetune.task)
         except MynaError as error:
@@ -192,12 +192,12 @@ def _misfit_tokenizer(recipe: Recipe, config: PretrainConfig, folder: Path, plac
             yield Problem(place, error.what, remedy)
 
 
-def _no_encoder(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
-    """A task that starts from a decoder, as far as the files tell at a glance."""
+def _two_stacks(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """A task that starts from an encoder-decoder, as far as the files tell at a glance."""
     known = _below(folder, start_from) / "myna.json"
     if start_from in recipe.pretrain:
         start = recipe.pretrain[start_from]
-        if start.objective in OBJECTIVES and not start.objective_settings().declaration().tasks:
-            yield Problem(place, f"[pretrain.{start_from}] is a decoder, and a task needs an encoder", _ENCODER)
-    elif known.is_file() and files.read_object(known).get("kind") == "causal":
-        yield Problem(place, f'the model in "{start_from}" is a decoder, and a task needs an encoder', _ENCODER)
+        if start.objective in OBJECTIVES and start.objective_settings().declaration().two_stacks:
+            yield Problem(place, f"[pretrain.{start_from}] is an encoder-decoder, and a task needs one stack", _ENCODER)
+    elif known.is_file() and files.read_object(known).get("kind") == "sequence_to_sequence":
+        yield Problem(place, f'the model in "{start_from}" is an encoder-decoder, and a task needs one stack', _ENCODER)

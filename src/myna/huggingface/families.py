@@ -121,5 +121,5 @@ def with_head(config: ModelConfig, old: str, new: str) -> ModelConfig:
     if family.model_type != "myna" and new in family.heads:
         return family.config(family.settings(config, old), new)
     parts = family.heads[new].parts if new in family.heads else _PLAIN.get(new, {"dense": False})
-    kept = {"dropout": config.head.dropout, "first_dropout": 0.0}
+    kept = {"dropout": config.head.dropout, "first_dropout": 0.0, "pooling": config.head.pooling}
     return config.model_copy(update={"head": HeadConfig(**{**kept, **parts})})

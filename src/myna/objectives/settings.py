@@ -25,8 +25,8 @@ class Declaration:
 
     ``head`` is the kind of head, ``attention`` the patterns that it goes with; ``two_stacks`` says that it trains an
     encoder-decoder. ``tokenizers`` are the kinds it can read; ``mask`` and ``sentinels`` are special tokens, which a
-    tokenizer that lacks them is given. ``tasks`` says whether a task can start from the model, ``mixes`` whether the
-    objective reads single pieces of documents and so can be one of a mixture.
+    tokenizer that lacks them is given. ``mixes`` says whether the objective reads single pieces of documents and so can
+    be one of a mixture.
     """
 
     head: str
@@ -35,7 +35,6 @@ class Declaration:
     tokenizers: tuple[str, ...] = BOTH_KINDS
     mask: bool = False
     sentinels: int = 0
-    tasks: bool = True
     mixes: bool = True
 
 
@@ -93,7 +92,7 @@ class Causal(LanguageSettings):
     """GPT's: the next token."""
 
     # A text can't be got back from WordPiece: what it leaves out would cost such a model nothing.
-    declared = Declaration("causal", ("causal", "prefix"), tokenizers=("byte_bpe",), tasks=False)
+    declared = Declaration("causal", ("causal", "prefix"), tokenizers=("byte_bpe",))
 
 
 class Prefix(LanguageSettings):
@@ -113,7 +112,7 @@ class Hybrid(Masking):
 class SpanCorruption(LanguageSettings):
     """T5's: what was taken out of a text."""
 
-    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True, tasks=False)
+    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True)
     ratio: float = setting(0.15, "share of the pieces that is taken out", gt=0, lt=1)
     mean_span: float = setting(3.0, "mean length of what is taken out at one place, in pieces", ge=1)
     sentinels: int = setting(100, "special tokens that stand for what is taken out, the most in one text", gt=0)
@@ -126,7 +125,7 @@ class SpanCorruption(LanguageSettings):
 class Infilling(LanguageSettings):
     """BART's: the whole text, of which spans are masked."""
 
-    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True, mask=True, tasks=False)
+    declared = Declaration("sequence_to_sequence", ("bidirectional",), two_stacks=True, mask=True)
     ratio: float = setting(0.3, "share of the pieces that is masked", gt=0, lt=1)
     mean_span: float = setting(3.0, "mean length of what one mask stands for, in pieces", gt=0, le=20)
     permute_sentences: bool = setting(False, "put the sentences into another order too")
@@ -156,7 +155,6 @@ class Mixed(ObjectiveSettings):
             tuple(kinds),
             any(other.mask for other in each.values()),
             max(other.sentinels for other in each.values()),
-            all(other.tasks for other in each.values()),
             mixes=False,
         )
 

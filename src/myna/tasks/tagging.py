@@ -109,8 +109,8 @@ class Tagging:
         firsts = np.flatnonzero(encoding.word_starts)
         mine = slice(*np.searchsorted(firsts, [window.first, window.last]))
         ids = framed(self.tokenizer, encoding.ids[window.start : window.end])
-        # One further, for the token that begins every window.
-        rows = firsts[mine] - window.start + 1
+        # One further, where a token begins every window.
+        rows = firsts[mine] - window.start + (self.tokenizer.start is not None)
         return Item(sentence.example, ids, sentence.targets[mine], rows, among)
 
     def _read(self, number: int, example: Example, ledger: Ledger) -> list[_Sentence]:
