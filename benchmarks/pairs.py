@@ -80,8 +80,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # A waiting side must not spin on the cores of the working one.
-            env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
+            # Threads are as in any run: those of a waiting side spin for a millisecond, and then they sleep.
+            env={**os.environ, **environment},
         )
         self._answer()
 

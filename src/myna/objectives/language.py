@@ -7,7 +7,8 @@ user's own is written the same way: ``docs/objectives.md`` shows one whole.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -134,7 +135,8 @@ class LanguageObjective:
     def features(self, model: Model, batch: Batch) -> Tensor:
         """What the output matrix is multiplied with for each target, ``(targets, width)``."""
         assert isinstance(model.head, LanguageHead)
-        hidden = model.trunk(batch.tokens) if batch.target is None else model.trunk(batch.tokens, batch.target)
+        with _rows_of_table(model):
+            hidden = model.trunk(batch.tokens) if batch.target is None else model.trunk(batch.tokens, batch.target)
         return model.head.features(hidden if batch.positions is None else hidden[batch.positions])
 
     def loss(self, model: Model, batch: Batch) -> Loss:
@@ -145,6 +147,19 @@ class LanguageObjective:
         smoothing, z_loss = self.settings.label_smoothing, self.settings.z_loss
         total = linear_cross_entropy(rows, head.weight, head.bias, batch.targets, smoothing, z_loss)
         return Loss((Term(self.name, total, batch.counts[self.name]),))
+
+
+@contextmanager
+def _rows_of_table(model: Model) -> Iterator[None]:
+    """Inside, looking up words gives the table a gradient of the rows that were read, where a tied head gives it a
+    whole one: torch adds these rows to that one, and no second table of zeros is made, filled and added.
+    """
+    words = model.trunk.embeddings.words
+    words.sparse = model.config.tied and words.weight.device.type == "cpu"
+    try:
+        yield
+    finally:
+        words.sparse = False
 
 
 def draw_key(key: int | None) -> int:

@@ -65,6 +65,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             weight_gradient.addmm_(gradient.T, rows, beta=1 if start else 0)
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(0)
+            # Before the next chunk is made: otherwise two of them stand side by side.
+            del logits, exponentials, gradient
         ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
         return total
 
