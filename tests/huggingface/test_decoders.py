@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from myna.errors import InputError
 from myna.huggingface.families import family_of, find_family, tensors_of
@@ -46,6 +47,11 @@ def read(family: str, **settings: Any) -> ModelConfig:
 def test_rotary_settings_are_read_in_the_older_spelling_and_in_the_newer(old: dict, new: dict) -> None:
     assert read("llama", **old) == read("llama", rope_parameters=new)
     assert read("llama", **old) != read("llama")
+
+
+def test_heads_of_a_qwen3_that_says_no_size_are_128_wide_as_in_transformers() -> None:
+    assert read("qwen3").head_channels == transformers.Qwen3Config(**SMALL["qwen3"]).head_dim == 128
+    assert read("qwen2").head_channels == 6
 
 
 def test_the_two_versions_of_t5_are_told_apart_in_both_spellings() -> None:

@@ -31,6 +31,7 @@ def settings(family: str, **changes: Any) -> dict[str, Any]:
         ("modernbert", {"attention_dropout": 0.1}, "attention_dropout = 0.1 is not supported"),
         ("modernbert", {"layer_types": ["sliding_attention"] * 21 + ["full_attention"]}, "layer_types = "),
         ("modernbert", {"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "full_attention = .*yarn"),
+        ("modernbert", {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "rope_parameters = .*linear"),
         ("modernbert", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling = "),
     ],
 )

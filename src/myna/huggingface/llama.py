@@ -93,10 +93,13 @@ def _write_rotary(config: ModelConfig) -> dict[str, Any]:
     return {"rope_parameters": rotary}
 
 
-def read(settings: Settings) -> dict[str, Any]:
-    """Counts and sizes of heads, left to their defaults where they are as those, and rotary positions."""
+def read(settings: Settings, head_size: int | None = None) -> dict[str, Any]:
+    """Counts and sizes of heads, left to their defaults where they are as those, and rotary positions.
+
+    ``head_size`` is that of a folder that says none; None: the width shared out among the heads.
+    """
     width, heads = settings.take("hidden_size"), settings.take("num_attention_heads")
-    shared, size = settings.take("num_key_value_heads", heads), settings.take("head_dim", width // heads)
+    shared, size = settings.take("num_key_value_heads", heads), settings.take("head_dim", head_size or width // heads)
     parts = {
         "key_value_heads": None if shared == heads else shared,
         "head_size": None if size * heads == width else size,
@@ -104,10 +107,10 @@ def read(settings: Settings) -> dict[str, Any]:
     return parts | _read_rotary(settings)
 
 
-def read_biased(settings: Settings) -> dict[str, Any]:
+def read_biased(settings: Settings, head_size: int | None = None) -> dict[str, Any]:
     """The same, and one setting for the biases of all of attention."""
     biased = settings.take("attention_bias", False)
-    return {"projection_bias": biased, "output_bias": biased} | read(settings)
+    return {"projection_bias": biased, "output_bias": biased} | read(settings, head_size)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from myna.errors import InputError
-from myna.huggingface.layout import ACTIVATIONS, Family, Field, Head, Row, Settings, rows_of
+from myna.huggingface.layout import ACTIVATIONS, Family, Field, Head, Row, Settings, quoted, rows_of
 from myna.model.config import ModelConfig
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -30,6 +30,10 @@ def _read(settings: Settings) -> dict[str, Any]:
         raise InputError(f"config.json: layer_types = {types} is not supported, only every so manieth {_FULL}")
     window = settings.take("local_attention", 128) // 2
     rotary = settings.take("rope_parameters", {})
+    if not set(rotary) <= {_FULL, _SLIDING}:
+        raise InputError(
+            f"config.json: rope_parameters = {quoted(rotary)} is not supported, only a table for each type"
+        )
     base = _theta(rotary, _FULL, settings.take("global_rope_theta", 160_000.0))
     local = _theta(rotary, _SLIDING, settings.take("local_rope_theta", 10_000.0))
     if every == 1:  # every layer sees all

@@ -40,7 +40,7 @@ def _read_qwen2(settings: Settings) -> dict[str, Any]:
 
 def _read_qwen3(settings: Settings) -> dict[str, Any]:
     _without_windows(settings)
-    return read_biased(settings)
+    return read_biased(settings, head_size=128)
 
 
 FAMILIES = {

@@ -28,6 +28,13 @@ class RotaryScaling(Section):
     high_frequency_factor: float = setting(4.0, "llama3: turns in the old length from which nothing is", gt=0)
     original_length: int = setting(8192, "llama3: the length that was trained", gt=0)
 
+    @model_validator(mode="after")
+    def _stretches_less_what_turns_more(self) -> RotaryScaling:
+        low, high = self.low_frequency_factor, self.high_frequency_factor
+        if self.kind == "llama3" and low >= high:
+            raise ValueError(f"low_frequency_factor = {low} must be less than high_frequency_factor = {high}")
+        return self
+
 
 class HeadConfig(Section):
     """What stands between the trunk and the output layer of a head."""
@@ -145,6 +152,9 @@ class ModelConfig(Section):
             raise ValueError('attention = "prefix" goes with mixer = "attention" alone')
         if self.positions == "rotary" and (self.turning % 2 or not self.turning):
             raise ValueError(f"rotary positions need an even number of channels, and {self.turning} turn")
+        if self.positions == "relative" and not 2 <= self.relative_buckets // 2 < self.relative_distance:
+            what = f"relative_buckets = {self.relative_buckets} must be 4 at least, and half of it"
+            raise ValueError(f"{what} less than relative_distance = {self.relative_distance}")
         if self.global_every and self.window is None:
             raise ValueError("global_every is for a window; set window too")
         if self.decoder_layers and (self.attention != "bidirectional" or self.layer_groups or self.window):
