@@ -71,8 +71,8 @@ def ours(model: str, work: str, lengths: str) -> Iterator[int]:
 
     from myna.model.flat import flatten
     from myna.model.heads import LanguageHead, build
-    from myna.model.presets import model_config
     from myna.objectives.losses import linear_cross_entropy
+    from myna.presets import model_config
 
     causal = model == "gpt2"
     built = build(model_config(model, VOCABULARIES[model], dropout=0.0), "causal" if causal else "masked")

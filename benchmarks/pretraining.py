@@ -140,11 +140,11 @@ def ours(work: Work, best: bool) -> Iterator[int]:
 
     from myna import randomness
     from myna.model.heads import build
-    from myna.model.presets import model_config
     from myna.objectives.causal import CausalLM
     from myna.objectives.language import Vocabulary
     from myna.objectives.masked import MaskedLM
     from myna.objectives.settings import Masked
+    from myna.presets import model_config
     from myna.tokens.pieces import Piece
     from myna.training.loop import backward, make_batches, make_optimizer
     from myna.training.machine import keep_freed_memory

@@ -102,8 +102,8 @@ def pretrain(
     from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
     from myna.model.heads import LANGUAGE_KINDS, build
-    from myna.model.presets import model_config
     from myna.origin import Origin
+    from myna.presets import model_config
     from myna.tokens.sampler import Sampler
     from myna.tokens.special import with_special_tokens
     from myna.tokens.store import TokenStore

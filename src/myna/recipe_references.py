@@ -125,7 +125,7 @@ def _spoken(recipe: Recipe, name: str, folder: Path) -> _Spoken:
 
 def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
     """A preset that is not there, parts, an objective or a tokenizer that do not fit."""
-    from myna.model.presets import PRESETS
+    from myna.presets import PRESETS
 
     config, place = recipe.pretrain[name], ("pretrain", name)
     if config.preset is not None and config.preset not in PRESETS:
@@ -150,7 +150,7 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
 
 def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
     """The description of a model that may not be there yet."""
-    from myna.model.presets import model_config
+    from myna.presets import model_config
 
     parts = config.model.model_dump(exclude_unset=True)
     if config.start_from is None:

@@ -102,7 +102,7 @@ def _pretraining(config: PretrainConfig, folder: Path, seed: int, step: int) -> 
 
 
 def _longest(config: PretrainConfig, run: Path, vocabulary_size: int) -> int:
-    from myna.model.presets import model_config
+    from myna.presets import model_config
 
     parts = config.model.model_dump(exclude_unset=True)
     if config.start_from is None:

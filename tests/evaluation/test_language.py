@@ -23,7 +23,7 @@ from myna.evaluation.ngrams import CharacterNgrams
 from myna.huggingface.folder import write_model_folder
 from myna.inference.loaded import load
 from myna.model.heads import build
-from myna.model.presets import model_config
+from myna.presets import model_config
 from myna.tokens.encoding import encode
 from myna.tokens.store import TokenStore, encode_corpus
 from myna.tokens.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer

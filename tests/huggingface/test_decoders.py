@@ -12,7 +12,7 @@ from myna.errors import InputError
 from myna.huggingface.families import family_of, find_family, tensors_of
 from myna.model.config import ModelConfig
 from myna.model.heads import build
-from myna.model.presets import PRESETS, model_config
+from myna.presets import PRESETS, model_config
 
 LLAMA = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
 LLAMA |= {"intermediate_size": 30, "max_position_embeddings": 64}

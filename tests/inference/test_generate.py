@@ -10,7 +10,7 @@ from myna.errors import InputError
 from myna.inference.generate import Sampling, _choose, generate
 from myna.model.flat import flatten
 from myna.model.heads import Model, build
-from myna.model.presets import model_config
+from myna.presets import model_config
 from myna.tokens.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
 from ..tokens.corpora import write_corpus

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from myna.model.cache import Inputs, LayerState
 from myna.model.config import ModelConfig
 from myna.model.flat import Run, document_lengths
-from myna.model.mixers import Attention
+from myna.model.mixers import Heads
 from myna.model.positions import Reach
 
 
@@ -138,8 +138,8 @@ class ConvolutionAttention(nn.Module):
     def __init__(self, config: ModelConfig, place: int) -> None:
         super().__init__()
         self.kernel_size, self.causal = config.kernel_size, config.attention == "causal"
-        self.attention = Attention(config, place, sides=2)
-        half, heads = config.hidden_size // 2, self.attention.heads
+        half, heads = config.hidden_size // 2, config.heads // config.convolution_ratio
+        self.attention = Heads(config, place, heads, heads, half // heads)
         self.depthwise = Depthwise(config.hidden_size, config.kernel_size)
         self.pointwise = nn.Linear(config.hidden_size, half)
         self.kernels = nn.Linear(half, heads * config.kernel_size)

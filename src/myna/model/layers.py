@@ -113,7 +113,7 @@ class Embeddings(nn.Module):
     ``words`` are given where two stacks share them.
     """
 
-    table: Tensor
+    table: Tensor | None
 
     def __init__(self, config: ModelConfig, words: nn.Embedding | None = None, place: int = 0) -> None:
         super().__init__()
@@ -123,9 +123,8 @@ class Embeddings(nn.Module):
         rows = config.maximum_length + config.position_offset
         self.positions = nn.Embedding(rows, width) if config.positions == "learned" else None
         self.segments = nn.Embedding(config.segments, width) if config.segments else None
-        if config.positions == "sinusoidal":
-            self.register_buffer("table", sinusoids(config.maximum_length, width), persistent=False)
-        self.sinusoidal = config.positions == "sinusoidal"
+        table = sinusoids(config.maximum_length, width) if config.positions == "sinusoidal" else None
+        self.register_buffer("table", table, persistent=False)
         # A post-norm stack normalizes where it begins, a pre-norm stack where it ends; some do both.
         normed = config.norm_place == "post" if config.embedding_norm is None else config.embedding_norm
         self.norm = make_norm(config, width) if normed else None
@@ -140,11 +139,10 @@ class Embeddings(nn.Module):
             total = total * self.scale
         if self.positions is not None:
             total = total + self.positions(tokens.positions + self.offset if self.offset else tokens.positions)
-        if self.sinusoidal:
+        if self.table is not None:
             total = total + self.table[tokens.positions]
         if self.segments is not None:
-            none = tokens.segments is None
-            total = total + (self.segments.weight[0] if none else self.segments(tokens.segments))
+            total = total + (self.segments.weight[0] if tokens.segments is None else self.segments(tokens.segments))
         if self.norm is not None:
             total = self.norm(total)
         total = self.dropout(total, tokens.keys)

@@ -71,33 +71,22 @@ class _AttendRuns(torch.autograd.Function):
         return *(torch.cat(parts) for parts in zip(*pieces, strict=True)), None, None
 
 
-class Attention(nn.Module):
-    """Multi-head attention within each document; ``projection`` holds queries, keys and values in one product.
+class Heads(nn.Module):
+    """Multi-head attention within each document, before its output layer.
 
-    With fewer heads of keys and values than of queries, several queries share one (arXiv:2305.13245). ``heads`` and
-    ``channels`` may be fewer than the configuration's where this is one side of a mixer.
+    ``projection`` holds queries, keys and values in one product. With fewer heads of keys and values than of queries,
+    several queries share one (arXiv:2305.13245).
     """
 
-    def __init__(self, config: ModelConfig, place: int, sides: int = 1) -> None:
+    def __init__(self, config: ModelConfig, place: int, heads: int, kv_heads: int, channels: int) -> None:
         super().__init__()
-        self.heads, self.kv_heads, channels = config.heads, config.kv_heads, config.head_channels
-        if sides > 1:
-            self.heads = self.kv_heads = config.heads // config.convolution_ratio
-            channels = config.hidden_size // sides // self.heads
-        self.width = self.heads * channels
-        self.sizes = [self.heads, self.kv_heads, self.kv_heads]
+        self.heads, self.kv_heads, self.width = heads, kv_heads, heads * channels
+        self.sizes = [heads, kv_heads, kv_heads]
         self.projection = nn.Linear(config.hidden_size, sum(self.sizes) * channels, bias=config.projection_bias)
         self.scale = 1 / math.sqrt(channels) if config.attention_scale is None else config.attention_scale
         self.query_norm = make_norm(config, channels) if config.query_key_norm else None
         self.key_norm = make_norm(config, channels) if config.query_key_norm else None
-        self.dropout = Dropout(config.attention_dropout, self.heads * config.maximum_length, place)
-        self.output = nn.Linear(self.width, config.hidden_size, bias=config.output_bias) if sides == 1 else None
-
-    def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
-        """``(tokens, hidden)`` to ``(tokens, hidden)``. With ``state`` the runs go on from what it holds."""
-        mixed = self.attend(*self.project(hidden, reach), reach, state).flatten(1)
-        result: Tensor = mixed if self.output is None else self.output(mixed)
-        return result
+        self.dropout = Dropout(config.attention_dropout, heads * config.maximum_length, place)
 
     def project(self, hidden: Tensor, reach: Reach) -> tuple[Tensor, Tensor, Tensor]:
         """Queries ``(tokens, heads, channels)``, keys and values ``(tokens, kv_heads, channels)``."""
@@ -114,22 +103,28 @@ class Attention(nn.Module):
         drops = self.dropout.rate > 0 and reach.keys is not None
         learned = any(mask is not None and mask.requires_grad for mask in reach.masks)
         if state is None and queries.device.type == "cpu" and not drops and not learned:
-            shared = self.heads // self.kv_heads
-            if shared > 1:
-                keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
-            mixed: Tensor = _AttendRuns.apply(queries, keys, values, reach, self.scale)  # type: ignore[no-untyped-call]
+            shared = (self._for_all_heads(part) for part in (keys, values))
+            mixed: Tensor = _AttendRuns.apply(queries, *shared, reach, self.scale)  # type: ignore[no-untyped-call]
             return mixed
         pieces = []
         row = 0
-        for number, (run, of_queries, of_keys, of_values) in enumerate(_by_run(reach.runs, queries, keys, values)):
+        sizes = [run.documents * run.length for run in reach.runs]
+        # One split has one backward; a slice for each run would have one each.
+        rows = zip(*(torch.split(part, sizes) for part in (queries, keys, values)), strict=True)
+        for run, mask, parts in zip(reach.runs, reach.masks, rows, strict=True):
+            of_queries, of_keys, of_values = (by_document(part, run._replace(start=0)) for part in parts)
             if state is not None:
                 of_keys, of_values = state.attention.append(row, of_keys, of_values)
-            dropped = None if not drops or reach.keys is None else reach.keys[run.rows]
-            causal = reach.causal and run.length > 1
-            found = self.look_up(of_queries, of_keys, of_values, reach.masks[number], causal, dropped)
+            dropped = reach.keys[run.rows] if drops and reach.keys is not None else None
+            found = self.look_up(of_queries, of_keys, of_values, mask, reach.causal and run.length > 1, dropped)
             pieces.append(by_token(found))
             row += run.documents
         return torch.cat(pieces)
+
+    def _for_all_heads(self, heads: Tensor) -> Tensor:
+        """Keys or values, of which the second dimension counts the heads, repeated for the queries that share one."""
+        shared = self.heads // self.kv_heads
+        return heads if shared == 1 else heads.repeat_interleave(shared, 1)
 
     def look_up(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, dropped: Tensor | None
@@ -138,9 +133,7 @@ class Attention(nn.Module):
 
         ``dropped`` are the keys for dropout of the queries' tokens, ``(documents * length,)``.
         """
-        shared = self.heads // self.kv_heads
-        if shared > 1:
-            keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+        keys, values = self._for_all_heads(keys), self._for_all_heads(values)
         if dropped is None:
             causal = causal and mask is None
             return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal, scale=self.scale)
@@ -157,6 +150,19 @@ class Attention(nn.Module):
         return result
 
 
+class Attention(Heads):
+    """The mixer of attention: heads and their output layer."""
+
+    def __init__(self, config: ModelConfig, place: int) -> None:
+        super().__init__(config, place, config.heads, config.kv_heads, config.head_channels)
+        self.output = nn.Linear(self.width, config.hidden_size, bias=config.output_bias)
+
+    def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
+        """``(tokens, hidden)`` to ``(tokens, hidden)``. With ``state`` the runs go on from what it holds."""
+        result: Tensor = self.output(self.attend(*self.project(hidden, reach), reach, state).flatten(1))
+        return result
+
+
 class CrossAttention(Attention):
     """Attention from each document to its source (Vaswani et al. 2017): queries from one, keys and values of both."""
 
@@ -167,12 +173,13 @@ class CrossAttention(Attention):
     def cross(self, hidden: Tensor, runs: Sequence[Run], memory: Memory, dropping: Tensor | None) -> Tensor:
         """``(tokens, hidden)`` of documents that read the rows of ``memory`` in order."""
         weight, bias = self.projection.weight, self.projection.bias
-        parts = self.sizes[0] * (self.width // self.heads)
-        ours, theirs = (None, None) if bias is None else (bias[:parts], bias[parts:])
-        queries = F.linear(hidden, weight[:parts], ours).view(hidden.shape[0], self.heads, -1)
+        ours, theirs = (None, None) if bias is None else (bias[: self.width], bias[self.width :])
+        queries = F.linear(hidden, weight[: self.width], ours).view(hidden.shape[0], self.heads, -1)
         made = None if memory.projected is None else memory.projected.get(self.layer)
         if made is None:
-            both = F.linear(memory.hidden, weight[parts:], theirs).view(memory.hidden.shape[0], 2 * self.kv_heads, -1)
+            both = F.linear(memory.hidden, weight[self.width :], theirs).view(
+                memory.hidden.shape[0], 2 * self.kv_heads, -1
+            )
             made = (both[:, : self.kv_heads], both[:, self.kv_heads :])
             if memory.projected is not None:
                 memory.projected[self.layer] = made
@@ -184,17 +191,8 @@ class CrossAttention(Attention):
             dropped = dropping[run.rows] if dropping is not None and self.dropout.rate > 0 else None
             found = self.look_up(by_document(queries, run), keys, values, None, False, dropped)
             pieces.append(by_token(found))
-        assert self.output is not None
         result: Tensor = self.output(torch.cat(pieces).flatten(1))
         return result
-
-
-def _by_run(runs: Sequence[Run], *parts: Tensor) -> Iterator[tuple[Run, Tensor, Tensor, Tensor]]:
-    """Each run with its queries, keys and values. One split has one backward; a slice for each would have one each."""
-    sizes = [run.documents * run.length for run in runs]
-    for run, *rows in zip(runs, *(torch.split(part, sizes) for part in parts), strict=True):
-        first, second, third = (by_document(part, Run(0, run.documents, run.length)) for part in rows)
-        yield run, first, second, third
 
 
 def _pairs(runs: Sequence[Run], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Run, Run]]:

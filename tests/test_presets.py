@@ -8,7 +8,7 @@ import transformers
 
 from myna.huggingface.families import family_of, with_head
 from myna.model.heads import Model
-from myna.model.presets import PRESETS, model_config
+from myna.presets import PRESETS, model_config
 
 # The vocabulary, the number of parameters (published, or of the reference's code) and the family.
 PUBLISHED = {
