@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from myna.errors import InputError
 from myna.huggingface.families import with_head
 from myna.huggingface.folder import read_model_folder, write_model_folder
+from myna.huggingface.weights import Weights
 from myna.model.heads import build
 
 from ..model.test_transformer import BERT as ENCODER
@@ -117,3 +118,18 @@ def test_the_ids_of_special_tokens_are_found_by_their_names_in_either_form(tmp_p
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder"):
         read_model_folder(tmp_path / "nothing")
+
+
+def test_what_is_not_a_number_is_found_in_every_piece_that_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("myna.huggingface.weights._PIECE", 7)
+    path, name = folder / "model.safetensors", "bert.embeddings.word_embeddings.weight"
+    whole = load_file(path)
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in Weights(folder).items())
+    for place in (0, 7, whole[name].numel() - 1):
+        harmed = whole[name].clone()
+        harmed.view(-1)[place] = torch.nan
+        save_file({**whole, name: harmed}, path, {"format": "pt"})
+        with pytest.raises(InputError, match=f"{name} holds what is not a number"):
+            Weights(folder)[name]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,8 +42,8 @@ HARMLESS = frozenset(
     num_return_sequences remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
     torchscript is_encoder_decoder tokenizer_class directionality""".split()  # noqa: SIM905
 )
-
-
+# Threads that read tensors: more would hold more parts in memory at once, and a disk's cache is no faster for them.
+_READERS = 4
 # More classes than any classifier has, so that a config.json of a few bytes can't ask for any memory.
 _MOST_LABELS = 1 << 17
 
@@ -268,15 +269,22 @@ class Family:
                 raise TensorError(own, f"is there twice, once as {shown(given[name])}")
         given = {name: own for name, own in given.items() if not any(part in name for part in self.ignored)}
         weights: dict[str, Tensor] = {}
+        joined: dict[str, Callable[[], Tensor]] = {}
         for row, empty in self.placed(model):
             if bare and row.ours.startswith("head.") and not any(name in given for name in row.theirs):
                 weights[row.ours] = torch.zeros(empty.shape, dtype=dtype or torch.float32)
                 continue
-            sizes = _sizes(row, empty.shape[0], model.config)
-            weights[row.ours] = _joined(row, tensors, given, empty.shape, sizes, dtype)
-        for name, own in given.items():
+            missing = next((name for name in row.theirs if name not in given), None)
+            if missing is not None:
+                raise TensorError(missing, "is missing")
+            names, sizes = [given.pop(name) for name in row.theirs], _sizes(row, empty.shape[0], model.config)
+            joined[row.ours] = functools.partial(_joined, row, tensors, names, empty.shape, sizes, dtype)
+        for name, left in given.items():
             if not any(name.startswith(pattern) for pattern in self.unused):
-                raise TensorError(own, "has no place in this model")
+                raise TensorError(left, "has no place in this model")
+        # What takes time is the system, which reads and finds memory, and for that threads do not wait for each other.
+        with ThreadPoolExecutor(_READERS) as pool:
+            weights |= zip(joined, pool.map(lambda read: read(), joined.values()), strict=True)
         # Every parameter has been placed; a name that two stacks share is in the state twice, and here once.
         model.load_state_dict(weights, strict=False, assign=True)
         return list(given.values())
@@ -303,27 +311,24 @@ def _sizes(row: Row, rows: int, config: ModelConfig) -> list[int]:
 def _joined(
     row: Row,
     tensors: Mapping[str, Tensor],
-    given: dict[str, str],
+    names: Sequence[str],
     shape: torch.Size,
     sizes: Sequence[int],
     dtype: torch.dtype | None,
 ) -> Tensor:
-    """Our tensor, filled part by part; what is taken leaves ``given``."""
+    """Our tensor, made of those that are called ``names`` in the file."""
     parts = []
-    for name, size in zip(row.theirs, sizes, strict=True):
-        if name not in given:
-            raise TensorError(name, "is missing")
-        part = tensors[given[name]]
+    for name, size in zip(names, sizes, strict=True):
+        part = tensors[name]
         if not part.is_floating_point():
-            raise TensorError(given[name], f"holds {part.dtype}, not numbers with a fraction")
+            raise TensorError(name, f"holds {part.dtype}, not numbers with a fraction")
         expected = [size, *shape[1:]]
         if row.transposed:
             expected.reverse()
         if row.unsqueezed is not None:
             expected.insert(row.unsqueezed % (len(expected) + 1), 1)
         if list(part.shape) != expected:
-            raise TensorError(given[name], f"is {tuple(part.shape)}, not {tuple(expected)} as config.json says")
-        del given[name]
+            raise TensorError(name, f"is {tuple(part.shape)}, not {tuple(expected)} as config.json says")
         part = part if row.unsqueezed is None else part.squeeze(row.unsqueezed)
         parts.append(part.T if row.transposed else part)
     kept = functools.reduce(torch.promote_types, (part.dtype for part in parts)) if dtype is None else dtype

@@ -6,6 +6,7 @@ a model takes little more memory than the model. No pickle is read.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -26,8 +27,8 @@ PICKLE = "pytorch_model.bin"
 # The types that weights may have, by their name in a file.
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-# One call of the operating system reads no more than 2 GiB.
-_READ = 1 << 30
+# Numbers that are read at a time, and looked over while they lie in the processor's cache.
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,12 @@ class Weights(Mapping[str, Tensor]):
         if place.dtype not in DTYPES:
             raise TensorError(name, f"holds {place.dtype}, not numbers with a fraction (F32, BF16, F16 or F64)")
         tensor = torch.empty(place.shape, dtype=DTYPES[place.dtype])
-        _read_into(tensor, place)
-        if not is_finite(tensor):
-            raise TensorError(name, "holds what is not a number")
+        with open(place.path, "rb", buffering=0) as stream:
+            stream.seek(place.start)
+            for piece in torch.split(tensor.view(-1), _PIECE):
+                _read_into(piece, stream, place.path)
+                if not is_finite(piece):
+                    raise TensorError(name, "holds what is not a number")
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -189,17 +193,13 @@ def _header(path: Path) -> dict[str, _Place]:
     return places
 
 
-def _read_into(tensor: Tensor, place: _Place) -> None:
-    if place.start == place.end:
-        return
-    buffer = _bytes(tensor)
-    with open(place.path, "rb", buffering=0) as stream:
-        done = 0
-        while done < len(buffer):
-            count = os.preadv(stream.fileno(), [buffer[done : done + _READ]], place.start + done)
-            if not count:
-                raise InputError("this file is damaged (it ends early)", where=place.path)
-            done += count
+def _read_into(piece: Tensor, stream: io.FileIO, path: Path) -> None:
+    left = _bytes(piece)
+    while left:
+        count = stream.readinto(left)
+        if not count:
+            raise InputError("this file is damaged (it ends early)", where=path)
+        left = left[count:]
 
 
 def _write_file(path: Path, tensors: Mapping[str, Tensor]) -> None:
