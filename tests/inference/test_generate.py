@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from myna.errors import InputError
-from myna.inference.generate import Sampling, _choose, generate
+from myna.inference.choosing import choose
+from myna.inference.generate import Sampling, generate
 from myna.model.flat import flatten
 from myna.model.heads import Model, build
 from myna.presets import model_config
@@ -74,7 +75,7 @@ def test_sampling_is_a_function_of_the_seed(decoder: tuple[Model, Tokenizer]) ->
 
 def draws(logits: list[float], count: int = 4000, **options: float) -> np.ndarray:
     line = torch.tensor([logits]).expand(count, -1)
-    drawn = _choose(line, list(range(count)), [5] * count, Sampling(**options))
+    drawn = choose(line, [(n, 0) for n in range(count)], [5] * count, Sampling(**options))
     return np.bincount(drawn, minlength=len(logits)) / count
 
 

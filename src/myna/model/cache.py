@@ -7,6 +7,7 @@ its last inputs, attention to a source the source's keys and values, which all r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -54,12 +55,33 @@ class KeyValues:
             values[: self.keys.shape[0], :, :old] = self.values
         self.keys, self.values = keys, values
 
-    def select(self, rows: Sequence[int]) -> None:
-        """Keeps these rows, in this order; a row may be taken more than once."""
+    def select(self, rows: Sequence[int], shared: Sequence[int] | None = None) -> None:
+        """Keeps these rows, in this order; a row may be taken more than once.
+
+        ``shared`` says how many of its first tokens each row has in common with the one that takes its place, where
+        as many rows stay, of the same lengths: these are not copied.
+        """
         if self.keys is not None and self.values is not None:
-            index = torch.tensor(list(rows), device=self.keys.device)
-            self.keys, self.values = self.keys[index], self.values[index]
+            if shared is not None:
+                self._exchange(rows, shared)
+            else:
+                index, longest = torch.tensor(list(rows), device=self.keys.device), max(self.lengths)
+                self.keys, self.values = self.keys[index, :, :longest], self.values[index, :, :longest]
         self.lengths = [self.lengths[row] for row in rows]
+
+    def _exchange(self, rows: Sequence[int], shared: Sequence[int]) -> None:
+        assert self.keys is not None
+        assert self.values is not None
+        # Rows of one length lie side by side, and change places among themselves.
+        for (start, end), group in itertools.groupby(range(len(rows)), lambda row: (shared[row], self.lengths[row])):
+            places = list(group)
+            first, taken = places[0], [rows[place] for place in places]
+            if taken == places or start == end:
+                continue
+            low = min(first, *taken)
+            index = torch.tensor(taken, device=self.keys.device) - low
+            for held in (self.keys, self.values):
+                held[first : first + len(places), :, start:end] = held[low : max(taken) + 1, :, start:end][index]
 
 
 class Inputs:
@@ -138,11 +160,14 @@ class Cache:
         for row, length in enumerate(added):
             self.lengths[row] += length
 
-    def select(self, rows: Sequence[int]) -> None:
-        """Keeps these rows of every layer, in this order; a row may be taken more than once."""
+    def select(self, rows: Sequence[int], shared: Sequence[int] | None = None) -> None:
+        """Keeps these rows of every layer, in this order; a row may be taken more than once.
+
+        ``shared``: see :meth:`KeyValues.select`.
+        """
         for layer in self.layers:
             if layer.attention.lengths:
-                layer.attention.select(rows)
+                layer.attention.select(rows, shared)
             layer.convolution.select(rows)
             layer.values.select(rows)
         self.lengths = [self.lengths[row] for row in rows]

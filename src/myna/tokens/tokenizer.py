@@ -200,7 +200,7 @@ class Tokenizer:
             raise InputError(f"there is no piece {id} in a vocabulary of {self.vocabulary_size}", where=self.folder)
         if self.kind != "byte_bpe" or id in self._special or not set(piece) <= _BYTES.keys():
             return piece
-        text = bytes(_BYTES[symbol] for symbol in piece).decode("utf-8", "surrogateescape")
+        text = bytes_of(piece).decode("utf-8", "surrogateescape")
         return "".join(f"⟨{ord(c) - 0xDC00:02X}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
 
     def _id(self, token: str | None) -> int | None:
@@ -246,6 +246,12 @@ def _byte_symbols() -> dict[str, int]:
 
 
 _BYTES = _byte_symbols()
+
+
+def bytes_of(piece: str) -> bytes:
+    """The bytes that a piece of ``byte_bpe`` stands for; one that was added stands for its own text."""
+    known = set(piece) <= _BYTES.keys()
+    return bytes(_BYTES[symbol] for symbol in piece) if known else piece.encode("utf-8", "surrogatepass")
 
 
 def train_tokenizer(
