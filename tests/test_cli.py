@@ -55,10 +55,13 @@ class FakeModel:
     def predict(self, texts: list[str]) -> list[dict[str, Any]]:
         return [{"label": str(len(text)), "scores": {str(len(text)): 0.75}} for text in texts]
 
-    def generate(
-        self, prompt: str, tokens: int, temperature: float, top_k: int | None, top_p: float | None, seed: int
-    ) -> Generated:
-        return Generated(prompt, f" {tokens} {temperature} {top_k} {top_p} {seed}", tokens, "length")
+    goes_on = True
+
+    def generate_many(self, prompts: list[str], samples: int, tokens: int, **options: Any) -> list[Generated]:
+        return [Generated(prompt, f" {tokens} {options}", tokens, "length") for prompt in prompts * samples]
+
+    def stream(self, prompt: str, **options: Any) -> list[str]:
+        return [" a", "b"]
 
 
 @pytest.fixture
@@ -250,13 +253,41 @@ def test_predict_refuses_what_it_cannot_answer(
 
 def test_generate_hands_on_its_settings(myna: Call, model: None) -> None:
     settings = ["--tokens", "5", "--temperature", "0", "--top-k", "3", "--top-p", "0.9", "--seed", "7"]
-    assert myna("generate", "m", "--prompt", "春天", *settings)[1] == "春天 5 0.0 3 0.9 7\n"
+    given = "{'temperature': 0.0, 'top_k': 3, 'top_p': 0.9, 'seed': 7}"
+    assert myna("generate", "m", "--prompt", "春天", *settings)[1] == f"春天 5 {given}\n"
     assert json.loads(myna("generate", "m", "--prompt", "春天", *settings, "--json")[1]) == {
         "prompt": "春天",
-        "text": " 5 0.0 3 0.9 7",
+        "text": f" 5 {given}",
         "tokens": 5,
         "finish": "length",
     }
+    written = ["--early-stopping", "yes", "--line-ends", "， 。\\n", "--stop", "a\\n", "--stop", "b", "--samples", "2"]
+    given = "{'early_stopping': True, 'line_ends': ['，', '。\\n'], 'stop': ['a\\n', 'b']}"
+    assert myna("generate", "m", "--prompt", "春", *written)[1] == f"春 100 {given}\n" * 2
+
+
+def test_generate_prints_as_it_comes_on_a_terminal(
+    myna: Call, model: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert myna("generate", "m", "--prompt", "春")[1] == "春 ab\n"
+
+
+@pytest.mark.parametrize(
+    "option, remedy",
+    [
+        ("--num-beams", "use --beams"),
+        ("--max-new-tokens", "use --tokens"),
+        ("--do_sample", "use --temperature (0 takes the most likely token)"),
+        ("--num_return_sequences", "use --samples"),
+        ("--fly", "see myna generate --help"),
+    ],
+)
+def test_generate_knows_the_names_of_others(myna: Call, model: None, option: str, remedy: str) -> None:
+    code, _, err = myna("generate", "m", "--prompt", "a", option, "4")
+    assert code == 2
+    assert f"No such option: {option}" in err
+    assert err.endswith(f"; {remedy}\n")
 
 
 def test_generate_refuses_bytes_that_are_no_text(myna: Call, model: None) -> None:

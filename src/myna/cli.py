@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
@@ -42,6 +43,8 @@ Model = Annotated[Path, typer.Argument(help="A model's folder, as runs/NAME/fine
 _TEXTS_AT_A_TIME = 512
 # How torch, and the loader of its library, say that there is no memory: neither has a type of error for that.
 _NO_MEMORY = re.compile("allocate memory|not enough memory|out of memory|failed to map segment", re.IGNORECASE)
+# The parameters of ``generate`` that are no settings of the writing.
+_NOT_OPTIONS = ("model", "prompt", "samples", "as_json")
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
@@ -115,22 +118,42 @@ def predict(
 
 @app.command()
 def generate(
+    context: typer.Context,
     model: Model,
     prompt: Annotated[str, typer.Option(help="What the text begins with.", show_default=False)],
     tokens: Annotated[int, typer.Option(help="The most tokens to add.")] = 100,
-    temperature: Annotated[float, typer.Option(help="0: always the most likely token.")] = 1.0,
+    temperature: Annotated[float | None, typer.Option(help="0: always the most likely token (default: 1).")] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k most likely.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw among the fewest with this probability.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
-    as_json: Json = False,
+    min_p: Annotated[float | None, typer.Option(help="Draw among those with this share of the likeliest's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed gives another text (default: 0).")] = None,
+    beams: Annotated[int | None, typer.Option(help="Look for the most likely text with so many beams.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Beams: above 1 favours longer texts.")] = None,
+    early_stopping: Annotated[str | None, typer.Option(help="Beams: no, yes or never.")] = None,
+    min_tokens: Annotated[int | None, typer.Option(help="No end before so many tokens.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer tokens come again.")] = None,
+    no_repeat: Annotated[int | None, typer.Option(help="So many tokens in a row come once only.")] = None,
+    form: Annotated[str | None, typer.Option(help="4x7: four lines of seven Han characters; or 5,7,5.")] = None,
+    line_ends: Annotated[str | None, typer.Option(help="What closes its lines in turn (default: '， 。').")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End the text before this one.")] = None,
+    samples: Annotated[int, typer.Option(help="So many texts.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
 ) -> None:
     """Go on from a beginning with a decoder, or answer it with an encoder-decoder."""
+    from myna.inference.options import as_typed
+
     _check_text(prompt, "--prompt", blank=True)
-    made = _load(model).generate(prompt, tokens, temperature, top_k, top_p, seed)
-    if as_json:
-        _print_json({"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish})
-    else:
-        print(made.whole)
+    options = as_typed({name: value for name, value in context.params.items() if name not in _NOT_OPTIONS})
+    loaded = _load(model)
+    if samples == 1 and not as_json and sys.stdout.isatty():
+        pieces = loaded.stream(prompt, **options)
+        for piece in itertools.chain([prompt] if loaded.goes_on else [], pieces):
+            print(piece, end="", flush=True)
+        print()
+        return
+    for made in loaded.generate_many([prompt], samples, **options):
+        said = {"prompt": made.prompt, "text": made.text, "tokens": made.tokens, "finish": made.finish}
+        _print_json(said) if as_json else print(made.whole)
 
 
 @app.command()
@@ -357,7 +380,12 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
     message = getattr(error, "format_message", None)
     if message is not None:
-        return f"{_one_line(message()).rstrip('.')}; see myna --help", int(getattr(error, "exit_code", 2))
+        remedy = "see myna --help"
+        if getattr(getattr(error, "ctx", None), "info_name", None) == "generate" and hasattr(error, "option_name"):
+            from myna.inference.options import remedy_for_option
+
+            remedy = remedy_for_option(error.option_name)
+        return f"{_one_line(message()).rstrip('.')}; {remedy}", int(getattr(error, "exit_code", 2))
     return f"a mistake in Myna, please report it ({_one_line(repr(error))}); --debug tells more", 1
 
 

@@ -1,4 +1,4 @@
-"""Greedy decoding against transformers, token by token: decoders, encoder-decoders, and through foreign tokenizers."""
+"""Decoding against transformers, token by token: decoders, encoder-decoders, and through foreign tokenizers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from myna.errors import InputError
-from myna.inference.generate import write
+from myna.inference.generate import Beams, Rules, write
 from myna.inference.loaded import load
 from myna.inference.manner import Manner
 
@@ -81,6 +81,67 @@ def test_greedy_decoding_is_theirs_token_by_token(family: str, tmp_path: Path) -
     assert found == [theirs(model, ids, 15) for ids in PROMPTS]
     assert len({tuple(line) for line in found}) >= 3
     assert max(len(set(line)) for line in found) > 3
+
+
+# A hundred prompts, half of each length, for theirs to be read without padding; few pieces, for ends to come.
+PIECES = 14
+MANY = [np.random.default_rng(n).integers(4, PIECES, length) for length in (4, 7) for n in range(50)]
+WAYS: list[tuple[dict[str, Any], Beams | None, Rules]] = [
+    ({}, None, Rules()),
+    ({"no_repeat_ngram_size": 2}, None, Rules(no_repeat=2)),
+    ({"no_repeat_ngram_size": 1, "min_new_tokens": 4}, None, Rules(no_repeat=1, min_tokens=4)),
+    ({"repetition_penalty": 1.7, "min_new_tokens": 3}, None, Rules(repetition_penalty=1.7, min_tokens=3)),
+    ({"num_beams": 2}, Beams(2), Rules()),
+    ({"num_beams": 3, "length_penalty": 0.0, "early_stopping": True}, Beams(3, 0.0, True), Rules()),
+    ({"num_beams": 4, "length_penalty": 2.0, "early_stopping": "never"}, Beams(4, 2.0, "never"), Rules()),
+    ({"num_beams": 5, "length_penalty": 0.6, "no_repeat_ngram_size": 3}, Beams(5, 0.6), Rules(no_repeat=3)),
+    ({"num_beams": 6, "repetition_penalty": 1.3, "min_new_tokens": 3}, Beams(6), Rules(3, 1.3)),
+    ({"num_beams": 7, "length_penalty": -1.0, "early_stopping": "never"}, Beams(7, -1.0, "never"), Rules()),
+    ({"num_beams": 8, "length_penalty": 1.5, "early_stopping": True}, Beams(8, 1.5, True), Rules()),
+]
+
+
+def _asked(way: tuple[dict[str, Any], Beams | None, Rules]) -> str:
+    return " ".join(f"{name}={value}" for name, value in way[0].items()) or "greedy"
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "bart", "t5"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Manner]:
+    """A model of theirs, the same of ours, and how it writes."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = made(request.param, folder, PIECES)
+    ends = {"llama": (2, 3)}.get(request.param, (2,))
+    forced: dict[str, int] = {"bart": {"start": 2, "first": 0, "last": 2}, "t5": {"start": 1}}.get(request.param, {})
+    return model, load(folder).model, Manner(ends, **forced)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=_asked)
+def test_what_is_written_is_theirs_token_by_token(pair: tuple[Any, Any, Manner], way: tuple[Any, ...]) -> None:
+    model, ours, manner = pair
+    asked, beams, rules = way
+    if model.config.model_type in ("llama", "t5") and WAYS.index(way) % 3:
+        pytest.skip("the search is one for all families; these two see that their parts go with it")
+    expected: list[list[int]] = []
+    for first in range(0, len(MANY), 50):
+        given = torch.tensor(np.array(MANY[first : first + 50]))
+        with torch.inference_mode():
+            lines = model.generate(
+                given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=10, **asked
+            )
+        lines = lines[:, 1 if model.config.is_encoder_decoder else given.shape[1] :].tolist()
+        expected += [_ended(line, manner.ends) for line in lines]
+    # Shuffled, so that rows of one length do not come in the order they are given.
+    order = np.random.default_rng(0).permutation(len(MANY))
+    found = write(ours, [MANY[number] for number in order], 10, manner, beams, rules)
+    assert found == [expected[number] for number in order]
+    assert len({tuple(line) for line in found}) > 10
+    assert min(map(len, found)) < 10 or model.config.model_type == "bart" or (beams and beams.length_penalty > 1)
+
+
+def _ended(line: list[int], ends: tuple[int, ...]) -> list[int]:
+    """A line up to its end, without the padding after it."""
+    first = next((place for place, token in enumerate(line) if token in ends), len(line) - 1)
+    return line[: first + 1]
 
 
 VOCABULARY = ["<s>", "<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnop", *(f"▁{c}" for c in "abcdefghijklmnop")]

@@ -56,8 +56,8 @@ class Rules:
     """What holds of a text however it is chosen.
 
     It does not end before ``min_tokens`` tokens. The scores of tokens that were read or written are divided by
-    ``repetition_penalty`` (multiplied where they are negative; CTRL, arXiv:1909.05858). No ``no_repeat`` tokens in a row
-    come twice; 0 lets them.
+    ``repetition_penalty`` (multiplied where they are negative; CTRL, arXiv:1909.05858). No ``no_repeat`` tokens in a
+    row come twice; 0 lets them.
     """
 
     min_tokens: int = 0

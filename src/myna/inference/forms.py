@@ -16,7 +16,7 @@ from torch import Tensor
 
 from myna.errors import InputError
 from myna.tokens.characters import unspaced
-from myna.tokens.tokenizer import Tokenizer, bytes_of
+from myna.tokens.tokenizer import BYTES, Tokenizer
 
 # The Han characters of a line: those that are in use, not all that HAN allows for a text that is read.
 _RANGES = ((0x3005, 0x3005), (0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF))
@@ -184,12 +184,13 @@ def bytes_of_pieces(tokenizer: Tokenizer, size: int) -> list[bytes | None]:
         name = None if id in special or id >= tokenizer.vocabulary_size else tokenizer.backend.id_to_token(id)
         if name is None:
             pieces.append(None)
-        elif tokenizer.kind == "byte_bpe":
-            pieces.append(bytes_of(name))
+        elif tokenizer.kind == "byte_bpe" and set(name) <= BYTES.keys():
+            pieces.append(bytes(BYTES[symbol] for symbol in name))
         elif fallback and (found := _BYTE.fullmatch(name)):
             pieces.append(bytes([int(found[1], 16)]))
         else:
-            name = name.replace("▁", " ") if tokenizer.kind == "sentencepiece" else name.removeprefix("##")
+            if tokenizer.kind != "byte_bpe":
+                name = name.replace("▁", " ") if tokenizer.kind == "sentencepiece" else name.removeprefix("##")
             pieces.append(name.encode("utf-8", "surrogatepass"))
     return pieces
 

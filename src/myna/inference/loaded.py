@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 from myna.errors import InputError
 from myna.huggingface.folder import open_model_folder
 from myna.huggingface.weights import dtype_of
-from myna.inference.generate import Generated, Sampling, generate
-from myna.inference.manner import manner_of
+from myna.inference.generate import Generated, generate, stream
+from myna.inference.manner import Manner, manner_of
+from myna.inference.options import Options, described
 from myna.inference.predict import BATCH_TOKENS, predict, predictions, unlabelled
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model
@@ -70,6 +71,11 @@ class Loaded:
         trunk = self.model.trunk
         return trunk.encoder if isinstance(trunk, EncoderDecoder) else trunk
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether what it writes goes on from the prompt; an encoder-decoder answers it."""
+        return self.model.kind == "causal"
+
     @cached_property
     def task(self) -> Task:
         """The task that the model was fine-tuned for; an :class:`InputError` for a language model."""
@@ -90,23 +96,32 @@ class Loaded:
         """The task's own predictions, with probabilities, of examples: labelled or not."""
         return predictions(self.model, self.task, self.task.items(examples)) if examples else []
 
-    def generate(
-        self,
-        prompt: str,
-        tokens: int = 100,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
-    ) -> Generated:
-        """What the model writes after ``prompt``, see :func:`~myna.inference.generate.generate`."""
+    def generate(self, prompt: str, tokens: int = 100, **options: Unpack[Options]) -> Generated:
+        """What the model writes after ``prompt``, up to ``tokens`` tokens; with beams the best.
+
+        The other settings are those of :class:`~myna.inference.options.Options`.
+        """
+        return self.generate_many([prompt], 1, tokens, **options)[0]
+
+    def generate_many(
+        self, prompts: Sequence[str], samples: int = 1, tokens: int = 100, **options: Unpack[Options]
+    ) -> list[Generated]:
+        """``samples`` texts after each prompt, side by side: as many draws, or with beams the best.
+
+        What is written after a prompt does not depend on the others.
+        """
+        manner, asked = self._manner(), described(options)
+        return generate(self.model, self.tokenizer, prompts, tokens, manner=manner, samples=samples, **asked)
+
+    def stream(self, prompt: str, tokens: int = 100, **options: Unpack[Options]) -> Iterator[str]:
+        """The text of :meth:`generate` in pieces as they become sure: no half characters, nothing taken back."""
+        return stream(self.model, self.tokenizer, prompt, tokens, manner=self._manner(), **described(options))
+
+    def _manner(self) -> Manner:
         if self.model.kind not in ("causal", "sequence_to_sequence") or self.bare:
             remedy = 'give a decoder (objective = "causal")'
             raise InputError("this model does not generate text", where=self.folder, remedy=remedy)
-        sampling = Sampling(temperature, top_k, top_p, seed)
-        size = self.model.config.vocabulary_size
-        manner = manner_of(self.folder, self.settings, self.facts, self.tokenizer, size)
-        return generate(self.model, self.tokenizer, [prompt], tokens, sampling, manner)[0]
+        return manner_of(self.folder, self.settings, self.facts, self.tokenizer, self.model.config.vocabulary_size)
 
     def logits(
         self, token_ids: Sequence[Sequence[int]], decoder_ids: Sequence[Sequence[int]] | None = None

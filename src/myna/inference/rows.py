@@ -78,7 +78,10 @@ class Rows:
         return self._cache.lengths
 
     def scores(self, logarithms: bool = False) -> Tensor:
-        """The scores of the next token, ``(rows, vocabulary)``: logits, or logarithms of probabilities; barred is -inf."""
+        """The scores of the next token, ``(rows, vocabulary)``: logits, or logarithms of probabilities.
+
+        What is barred is -inf.
+        """
         limits, count = self._limits, len(self.written[0]) + 1
         plain = self._logits.float().log_softmax(1) if logarithms else self._logits
         scores = follow(plain, limits.rules, self._history, limits.manner.ends, count - 1)

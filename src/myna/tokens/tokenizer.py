@@ -117,7 +117,7 @@ class TokenizerConfig(Section):
 
     @model_validator(mode="after")
     def _bytes_have_room(self) -> TokenizerConfig:
-        least = len(_BYTES) + 1  # and the end of a text
+        least = len(BYTES) + 1  # and the end of a text
         if self.kind == "byte_bpe" and self.vocabulary < least:
             what = f"vocabulary = {self.vocabulary} has no room for the 256 bytes"
             raise ValueError(f"{what}; set it to {least} at least")
@@ -198,9 +198,9 @@ class Tokenizer:
         piece: str | None = self.backend.id_to_token(int(id))
         if piece is None:
             raise InputError(f"there is no piece {id} in a vocabulary of {self.vocabulary_size}", where=self.folder)
-        if self.kind != "byte_bpe" or id in self._special or not set(piece) <= _BYTES.keys():
+        if self.kind != "byte_bpe" or id in self._special or not set(piece) <= BYTES.keys():
             return piece
-        text = bytes_of(piece).decode("utf-8", "surrogateescape")
+        text = bytes(BYTES[symbol] for symbol in piece).decode("utf-8", "surrogateescape")
         return "".join(f"⟨{ord(c) - 0xDC00:02X}⟩" if "\udc80" <= c <= "\udcff" else c for c in text)
 
     def _id(self, token: str | None) -> int | None:
@@ -245,13 +245,8 @@ def _byte_symbols() -> dict[str, int]:
     return {chr(byte): byte for byte in visible} | {chr(0x100 + n): byte for n, byte in enumerate(hidden)}
 
 
-_BYTES = _byte_symbols()
-
-
-def bytes_of(piece: str) -> bytes:
-    """The bytes that a piece of ``byte_bpe`` stands for; one that was added stands for its own text."""
-    known = set(piece) <= _BYTES.keys()
-    return bytes(_BYTES[symbol] for symbol in piece) if known else piece.encode("utf-8", "surrogatepass")
+# The byte that each symbol in a piece of byte_bpe stands for.
+BYTES = _byte_symbols()
 
 
 def train_tokenizer(
