@@ -105,10 +105,10 @@ def test_top_k_and_top_p_cut_the_tail() -> None:
 
 def test_min_p_cuts_what_is_too_unlikely_beside_the_likeliest() -> None:
     logits = np.log([0.5, 0.3, 0.15, 0.05]).tolist()
-    assert draws(logits, min_p=0.5) == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
-    assert draws(logits, min_p=1.0)[0] == 1
+    assert draws(logits, 1500, min_p=0.5) == pytest.approx([0.625, 0.375, 0, 0], abs=0.05)
+    assert draws(logits, 100, min_p=1.0)[0] == 1
     # In the order of transformers: top_k, then top_p of what is left, then min_p.
-    assert draws(logits, top_k=3, top_p=0.8, min_p=0.61)[0] == 1
+    assert draws(logits, 100, top_k=3, top_p=0.8, min_p=0.61)[0] == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"top_k": 50}, {"top_p": 0.9}, {"min_p": 0.2}, {"top_k": 3000, "top_p": 0.99}])
@@ -122,11 +122,11 @@ def test_draws_from_a_large_vocabulary_follow_the_closed_form(options: dict[str,
         shares[np.cumsum(shares) - shares >= options["top_p"]] = 0
     shares[shares < options.get("min_p", 0) * shares[0]] = 0
     shares /= shares.sum()
-    observed = draws(logits.tolist(), 1000, temperature=1.3, **options)[order] * 1000
+    observed = draws(logits.tolist(), 600, temperature=1.3, **options)[order] * 600
     assert observed[shares == 0].sum() == 0
     # Sixteen groups of neighbours in likelihood, about equally likely: 15 degrees, 0.1 %.
     groups = np.minimum((np.cumsum(shares) - shares) * 16, 15).astype(int)
-    expected = np.bincount(groups, shares, 16) * 1000
+    expected = np.bincount(groups, shares, 16) * 600
     found = np.bincount(groups, observed, 16)
     filled = expected > 0
     assert ((found - expected)[filled] ** 2 / expected[filled]).sum() < 37.7
@@ -187,7 +187,7 @@ def keeps(text: str, form: Form) -> bool:
     return place == len(text)
 
 
-FORMS = [Form.of("4x2"), Form.of("3,5,3", ["、\n", "！"]), Form.of("2x4", []), Form.of("1x9", ["——"])]
+FORMS = [Form.of("4x2"), Form.of("2,4,2", ["、\n", "！"]), Form.of("2x4", []), Form.of("1x9", ["——"])]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)

@@ -215,14 +215,13 @@ class _Asked:
 
     def sure(self, number: int, line: list[int]) -> str:
         """What will stay of the text, whatever comes next."""
-        text = self._text(number, line).rstrip("\ufffd")
-        if self.limits.stopped is None:
-            return text
-        end = self._end(text)
-        if end is not None:
-            return text[:end]
-        begun = max(n for stop in self.stop for n in range(len(stop)) if text.endswith(stop[:n]))
-        return text[: len(text) - begun]
+        text = self._text(number, line)
+        if self.limits.stopped is not None:
+            end = self._end(text)
+            if end is None:
+                end = len(text) - max(n for stop in self.stop for n in range(len(stop)) if text.endswith(stop[:n]))
+            text = text[:end]
+        return text.rstrip("\ufffd")
 
     def _check(self, window: int, fitting: Fitting | None) -> None:
         for prompt, ids in zip(self.prompts, self.read, strict=True):
