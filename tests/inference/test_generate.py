@@ -233,6 +233,32 @@ def test_pieces_of_several_characters_and_of_their_bytes_are_fitted(tmp_path: Pa
     assert fitting.complete(fitting.after((6, b""), -1)) is False
 
 
+@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
+def test_a_form_is_kept_with_pieces_that_are_no_bytes(kind: str, tmp_path: Path) -> None:
+    special, han = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "</s>"], [*"春天来很早", "春天", "，", "。", "a"]
+    if kind == "wordpiece":
+        names = [*special, *han, "##天", "##春天", "##a"]
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordPiece({n: i for i, n in enumerate(names)}, unk_token="[UNK]")
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+        backend.decoder = tokenizers.decoders.WordPiece(cleanup=False)
+    else:
+        names = [*special, *han, "▁", "▁春", "▁a"]
+        backend = tokenizers.Tokenizer(tokenizers.models.Unigram([(n, -1.0) for n in names], unk_id=1))
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+        backend.decoder = tokenizers.decoders.Metaspace()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer, form = Tokenizer.open(tmp_path), Form.of("2x3,4")
+    sizes = {"hidden_size": 16, "layers": 1, "heads": 2, "feed_forward_size": 32, "maximum_length": 40}
+    model = build(model_config("gpt-micro", len(names) + 3, **sizes), "causal", seed=1)
+    found = generate(model, tokenizer, ["a", ""], 5, Sampling(seed=1), form=form, samples=10)
+    assert all(keeps(each.text, form) for each in found), found
+    assert len({each.tokens for each in found}) > 1
+    with pytest.raises(InputError, match=r"this tokenizer writes no .*, which ends a line"):
+        generate(model, tokenizer, ["a"], form=Form.of("2x3", ["\n"]))
+
+
 def byte_tokenizer(folder: Path) -> Tokenizer:
     """The bytes, and some pieces that hold several characters or parts of them."""
     symbols = {byte: symbol for symbol, byte in BYTES.items()}
