@@ -35,7 +35,7 @@ def ours(count: int) -> Iterator[int]:
     from myna.inference.generate import Beams, Rules, write
     from myna.inference.manner import Manner
     from myna.model.heads import build
-    from myna.model.presets import model_config
+    from myna.presets import model_config
 
     model = build(model_config("gpt2", VOCABULARY, dropout=0.0), "causal").eval()
     choice = Beams(count) if count > 1 else None
