@@ -19,12 +19,11 @@ from myna.settings import Section, result_settings, setting
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
     from myna.objectives.language import LanguageObjective
     from myna.tokens.pieces import Pieces
+    from myna.tokens.sampler import Reached
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
 
@@ -167,7 +166,7 @@ def pretrain(
     for name, companion in companions.items():
         write_model_folder(folder / name, companion, tokenizer.folder, facts | {"name": f"{folder.name}: {name}"})
     write_model_folder(folder / "model", model, tokenizer.folder, facts)
-    reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
+    (reached,) = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
     ledger = _ledger(stores, items, reached)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
@@ -233,12 +232,12 @@ def _validation(
     return validate
 
 
-def _ledger(stores: Sequence[TokenStore], items: Pieces, reached: NDArray[np.int64]) -> Ledger:
+def _ledger(stores: Sequence[TokenStore], items: Pieces, reached: Reached) -> Ledger:
     """Every document and token of the training splits: learned from, or beyond what the run had time for."""
     ledger = Ledger()
     documents, tokens = sum(s.documents for s in stores), sum(s.tokens for s in stores)
-    seen = {"documents": len(set(items.documents[reached].tolist())), "tokens": int(items.tokens[reached].sum())}
-    empty = documents - len(set(items.documents.tolist()))
+    seen = items.held(reached)
+    empty = documents - items.filled
     ledger.came_in(documents=documents, tokens=tokens)
     ledger.kept(**seen)
     ledger.dropped("without a token", documents=empty)

@@ -143,7 +143,7 @@ def total_steps(config: TrainingConfig, sampler: Sampler) -> int:
     if config.steps is not None:
         return config.steps
     tokens = config.tokens if config.tokens is not None else (config.epochs or 0) * sampler.epoch_tokens
-    return sampler.steps_of(tokens)
+    return max(1, round(tokens / config.batch_tokens))
 
 
 def make_batches(
