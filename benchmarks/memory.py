@@ -183,7 +183,7 @@ def main() -> None:
             continue
         more = row["peer_peak_bytes"] and (row["ours_peak_bytes"] - row["peer_peak_bytes"]) / 2**20
         print(
-            f"{name}: the first step after {row['ours']:.1f} s, at step 1,000,000 after {row['at_step_1000000']:.1f} s; "
+            f"{name}: first step after {row['ours']:.1f} s, at step 1,000,000 after {row['at_step_1000000']:.1f} s, "
             f"{row['ours_peak_bytes'] / 2**20:,.0f} MiB of anonymous memory at most"
             + (f", {more:,.0f} more than the row before" if more is not None else ""),
             flush=True,

@@ -71,20 +71,30 @@ class Computed:
         return np.asarray(self._of(np.arange(self._count)), dtype)
 
 
-class ChunkedLengths(Computed):
-    """Computed :class:`Lengths`, of which the ``chunks`` and the ``longest`` are known."""
+class ComputedLengths(Computed):
+    """Computed :class:`Lengths`, of which the ``total`` and the ``longest`` are known."""
 
-    def __init__(self, chunks: Chunks, longest: int, of: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
-        super().__init__(int(chunks.firsts[-1]), of)
-        self.chunks, self._longest = chunks, longest
+    def __init__(
+        self, count: int, of: Callable[[NDArray[np.int64]], NDArray[np.int64]], total: int, longest: int
+    ) -> None:
+        super().__init__(count, of)
+        self._total, self._longest = total, longest
 
     def sum(self) -> int:
         """The tokens of all items."""
-        return int(self.chunks.tokens.sum())
+        return self._total
 
     def max(self) -> int:
         """The tokens of the longest."""
         return self._longest
+
+
+class ChunkedLengths(ComputedLengths):
+    """Computed :class:`Lengths` of items by the chunk."""
+
+    def __init__(self, chunks: Chunks, of: Callable[[NDArray[np.int64]], NDArray[np.int64]], longest: int) -> None:
+        super().__init__(int(chunks.firsts[-1]), of, int(chunks.tokens.sum()), longest)
+        self.chunks = chunks
 
 
 def chunks_of(lengths: Lengths) -> Chunks:

@@ -91,7 +91,7 @@ class Pieces:
         chunks = Chunks(self._firsts, np.concatenate([c.tokens for c in cuts]))
         self._single = chunks.single
         self.filled = sum(found.filled for found in cuts)
-        self.lengths = ChunkedLengths(chunks, max((c.longest for c in cuts), default=0), self._taken)
+        self.lengths = ChunkedLengths(chunks, self._taken, max((c.longest for c in cuts), default=0))
         self.documents = Computed(len(self), lambda numbers: self.places(numbers).documents)
         self.tokens = Computed(len(self), lambda numbers: self.places(numbers).tokens)
 

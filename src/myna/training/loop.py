@@ -22,13 +22,15 @@ from myna import files, randomness
 from myna.errors import InputError, RunError
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Grouped, Items, Objective, Scheduled
-from myna.tokens.sampler import Sampler, micro_batches
+from myna.tokens.sampler import micro_batches
 from myna.training import checkpoint, guards
+from myna.training.continuing import Owner
 from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
 from myna.training.recompute import recomputing
+from myna.training.sampling import AnySampler, make_sampler, total_steps
 from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
 from myna.training.throughput import Throughput
@@ -61,9 +63,9 @@ class _Training:
     config: TrainingConfig
     folder: Path
     seed: int
-    identity: dict[str, Any]
+    owner: Owner
     keeps_best: bool
-    sampler: Sampler
+    sampler: AnySampler
     schedule: Schedule
     optimizer: Optimizers
     throughput: Throughput
@@ -82,6 +84,7 @@ def train(
     seed: int,
     *,
     identity: Mapping[str, Any],
+    stable: Mapping[str, Any] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     validations: int | None = None,
     keep_best: bool = False,
@@ -89,7 +92,9 @@ def train(
 ) -> Progress:
     """Trains ``model`` in place, in ``folder``, going on from the newest checkpoint there.
 
-    ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``validate`` gives
+    ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``stable`` says the same
+    of the stable part of ``wsd`` alone, where it does not depend on the length: one of a run of another length is gone
+    on with from there. ``validate`` gives
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
     ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
 
@@ -101,9 +106,10 @@ def train(
     for name, module in objective.modules().items():
         parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
     seed = seed if config.seed is None else config.seed
-    sampler = Sampler(items.lengths, config.batch_tokens, seed)
+    sampler = make_sampler(items, config, seed)
     schedule, optimizer = make_schedule(config, total_steps(config, sampler)), make_optimizer(parameters, config)
-    progress = _resume(folder, optimizer, identity, report)
+    ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
+    progress = _resume(folder, optimizer, ours, report)
     if progress.step:
         epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
         report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
@@ -116,7 +122,7 @@ def train(
             config,
             folder,
             seed,
-            dict(identity),
+            ours,
             keep_best,
             sampler,
             schedule,
@@ -136,14 +142,6 @@ def train(
     note_peak(folder)
     release_freed_memory()
     return progress
-
-
-def total_steps(config: TrainingConfig, sampler: Sampler) -> int:
-    """How many steps the settings ask for."""
-    if config.steps is not None:
-        return config.steps
-    tokens = config.tokens if config.tokens is not None else (config.epochs or 0) * sampler.epoch_tokens
-    return max(1, round(tokens / config.batch_tokens))
 
 
 def make_batches(
@@ -282,6 +280,13 @@ def _known_bad(folder: Path) -> dict[int, str]:
     return {int(step): fault for step, fault in files.read_object(path).items()} if path.exists() else {}
 
 
+def _forget_bad(folder: Path, step: int) -> None:
+    """Lets the batches behind a step be tried anew: those left out there were of a run of another length."""
+    known = _known_bad(folder)
+    if known:
+        files.write_json(folder / "skipped.json", {n: fault for n, fault in known.items() if n <= step})
+
+
 def _validation_steps(run: _Training, validations: int | None) -> set[int]:
     if validations is None:
         epoch = run.sampler.epoch_tokens / run.config.batch_tokens
@@ -313,24 +318,28 @@ def _save(run: _Training) -> None:
     best = run.progress.best
     steps = (run.schedule.stable_steps, *((best["step"],) if best and not run.keeps_best else ()))
     keeping = checkpoint.Keeping(run.config.keep, run.config.keep_every, steps)
-    state = {"identity": run.identity, **vars(run.progress)}
+    state = {**run.owner.state(), **vars(run.progress)}
     checkpoint.save_checkpoint(run.folder, run.optimizer, state, keeping)
     if best is not None:
         checkpoint.clear_older_best(run.folder, best["step"])
 
 
-def _resume(folder: Path, optimizer: Optimizers, identity: Mapping[str, Any], report: Report) -> Progress:
+def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) -> Progress:
     """Fills parameters and optimizer from the newest checkpoint, where there is one, and gives how far it is."""
-    newest = checkpoint.newest_checkpoint(folder, lambda message: report(message, 0.0))
+    newest = checkpoint.newest_checkpoint(
+        folder, lambda message: report(message, 0.0), lambda found: ours.suits(found.state)
+    )
     if newest is None:
         return Progress()
-    if newest.state.get("identity") != dict(identity):
+    if not ours.owns(newest.state) and not ours.begins_as(newest.state):
         raise InputError(
             "this is a checkpoint of another model or of other data",
             where=newest.folder,
             remedy="remove that folder, or run in another one with --to",
         )
     checkpoint.restore(newest, optimizer)
+    if not ours.owns(newest.state):
+        _forget_bad(folder, newest.state["step"])
     return Progress(**{name: newest.state[name] for name in vars(Progress())})
 
 
