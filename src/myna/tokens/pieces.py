@@ -6,6 +6,7 @@ computed when it is asked for, so that what is held in memory does not grow with
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,16 +45,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Places(Sizes):
-    """Where pieces lie, ``(pieces,)`` each.
-
-    ``documents`` are counted through the stores one after the other, ``owners`` are the stores, and in the ids of these
-    a piece begins at ``starts``, its document at ``firsts``.
-    """
+    """Sizes of pieces, and the ``documents`` they are of, counted through the stores one after the other."""
 
     documents: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    firsts: NDArray[np.int64]
 
 
 class Pieces:
@@ -101,29 +95,34 @@ class Pieces:
     def __getitem__(self, index: int) -> Piece:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        found = self.places(np.array([index]))
-        store = self.stores[found.owners[0]]
-        start, document = int(found.starts[0]), int(found.documents[0])
-        end = start + int(found.tokens[0])
+        # One piece at a time is what a step asks for: plain numbers are four times as quick as arrays of one.
+        if self._single:
+            document, inside = int(self._documents[index]), int(self._numbers[index])
+        else:
+            document, inside = (int(found[0]) for found in self._walked(np.array([index])))
+        owner = bisect_right(self._bases, document) - 1
+        store, local = self.stores[owner], document - int(self._bases[owner])
+        first, last = int(store.bounds[local]), int(store.bounds[local + 1])
+        start = first + inside * self.window
+        end = min(start + self.window, last)
         ids, word_starts = store.stretch(start, end)
         return Piece(
             ids,
             word_starts,
             document,
-            int(store.ids[start - 1]) if start > found.firsts[0] else None,
-            None if found.last[0] else int(store.ids[end]),
+            int(store.ids[start - 1]) if start > first else None,
+            int(store.ids[end]) if end < last else None,
         )
 
     def places(self, numbers: NDArray[np.int64]) -> Places:
-        """Where some pieces lie."""
+        """The sizes of some pieces, and of which documents they are."""
         if self._single:
             documents, inside = self._documents[numbers], self._numbers[numbers]
         else:
             documents, inside = self._walked(numbers)
-        owners, firsts, ends = self._edges(documents)
-        starts = firsts + inside * self.window
-        stops = np.minimum(starts + self.window, ends)
-        return Places(stops - starts, stops == ends, documents, owners, starts, firsts)
+        _, firsts, ends = self._edges(documents)
+        left = ends - firsts - inside * self.window
+        return Places(np.minimum(left, self.window), left <= self.window, documents)
 
     def first(self, documents: Sequence[int]) -> NDArray[np.int64]:
         """The pieces of the first so many documents of each store."""
@@ -141,6 +140,10 @@ class Pieces:
         begins = np.sort(np.concatenate([self._documents[chunks], places.documents]))
         behind = self._documents[chunks + 1] + (self._numbers[chunks + 1] > 0)
         behind = np.sort(np.concatenate([behind, places.documents + 1]))
+        return {"documents": self._between(begins, behind), "tokens": tokens}
+
+    def _between(self, begins: NDArray[np.int64], behind: NDArray[np.int64]) -> int:
+        """How many documents with a token lie in any of some ranges; beginnings and ends are each in order."""
         documents = 0
         for base, store in zip(self._bases, self.stores, strict=False):
             for first, block in blocks(store.bounds):
@@ -152,7 +155,7 @@ class Pieces:
                 changes = np.bincount(begins[slice(*started)] - low, minlength=high - low)
                 changes -= np.bincount(behind[slice(*ended)] - low, minlength=high - low)
                 documents += int(((count + np.cumsum(changes) > 0) & (np.diff(block) > 0)).sum())
-        return {"documents": documents, "tokens": tokens}
+        return documents
 
     def _taken(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         found = self.places(numbers)
