@@ -132,6 +132,8 @@ def test_an_epoch_of_chunks_holds_every_piece_once_and_any_step_is_found(
     line = np.concatenate(steps)
     for epoch in range(2):
         assert sorted(line[epoch * len(pieces) : (epoch + 1) * len(pieces)]) == list(range(len(pieces)))
+    starts = np.cumsum(pieces.lengths[line]) - pieces.lengths[line]
+    assert (starts // 20).tolist() == [step for step, held in enumerate(steps) for _ in held]
     assert all(jumped.step(step).tolist() == steps[step] for step in reversed(range(count)))
     for some in (1, count // 4, count // 2, count):
         held = sorted({n for step in steps[:some] for n in step})
