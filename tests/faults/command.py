@@ -45,8 +45,9 @@ def lay_ground(folder: Path) -> Ground:
         if done.code:
             raise SystemExit(f"the run that nothing came to ended with {done.code}: {done.said[-1:]}")
     expected = material.outcome(folder / "uncut")
-    if material.differences(folder / "timed", expected):
-        raise SystemExit("two runs that nothing came to differ: this machine is not deterministic")
+    differ = material.differences(folder / "timed", expected)
+    if differ:
+        raise SystemExit(f"two runs that nothing came to are not the same: {differ}")
     return Ground(folder, recipe, folder / "uncut", expected, seconds)
 
 
