@@ -25,11 +25,11 @@ from typing import Any
 
 from myna import files
 
-from . import flips, full_disk, kills, not_numbers
-from .command import ROOT, lay_ground
+from . import flips, full_disk, kills, not_numbers, several
+from .command import ROOT, Ground, lay_ground
 from .trials import do_part
 
-PARTS = {part.name: part for module in (kills, full_disk, flips, not_numbers) for part in module.PARTS}
+PARTS = {part.name: part for module in (kills, several, full_disk, flips, not_numbers) for part in module.PARTS}
 RESULTS = ROOT / "benchmarks" / "faults"
 
 
@@ -65,15 +65,23 @@ def _do(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     folder = (asked.folder / ("quick" if asked.quick else "full")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    done = do_part(PARTS[name], lambda: _ground(folder), folder, asked.seed, asked.quick, asked.jobs, _source())
+    done = do_part(
+        PARTS[name],
+        lambda: _ground(PARTS[name].processes, PARTS[name].changes, folder),
+        folder,
+        asked.seed,
+        asked.quick,
+        asked.jobs,
+        _source(),
+    )
     return {**done, "commit": _commit(), "seed": asked.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}"} | {
         "seconds": round(time.monotonic() - began)
     }
 
 
 @functools.cache
-def _ground(folder: Path) -> Any:
-    return lay_ground(folder / "ground")
+def _ground(processes: int, changes: tuple[str, ...], folder: Path) -> Ground:
+    return lay_ground(folder / "-".join(["ground", str(processes), *changes]), processes, changes)
 
 
 @functools.cache

@@ -60,7 +60,7 @@ def _run(ground: Ground, folder: Path, name: str, draw: random.Random, figures: 
     checkpoints = folder / stage / "checkpoints"
     newest = max(checkpoints.glob("step-*"))
     what = flip(max(checkpoints.glob("best-*")) if name == _BEST else newest / name, draw)
-    ended = finish(start(ground.recipe, folder))
+    ended = finish(start(ground, folder))
     if ended.code or not any(f"{newest.name} is not whole" in line for line in ended.said):
         return f"{stage}, {what}: ended with {ended.code} and said {ended.said[:3]}"
     figures[f"found in {'the best weights' if name == _BEST else name} by the command, which went on"] += 1

@@ -63,7 +63,7 @@ def main() -> None:
     """Makes the trial, and prints what came of it."""
     folder, place, stage = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     uncut = folder / "uncut"
-    ground = Ground(folder, folder / "recipe.toml", uncut, material.outcome(uncut), 0.0)
+    ground = Ground(folder, folder / "recipe.toml", uncut=uncut, expected=material.outcome(uncut))
     disk, figures, wrong = place / "disk", Counter[str](), ""
     disk.mkdir()
     _mount(disk)
@@ -104,22 +104,22 @@ def _most_in_use(ground: Ground, disk: Path, stage: str) -> int:
     """The most bytes that a stage has on the disk while it runs, beside what was there: no fewer can do."""
     folder = _lay(ground, disk, stage)
     before, most = _in_use(disk), 0
-    started = start(ground.recipe, folder, 0.0)
-    while started.process.poll() is None and not (folder / stage / "stage.json").exists():
+    started = start(ground, folder, 0.0)
+    while started.runs and not (folder / stage / "stage.json").exists():
         most = max(most, _in_use(disk) - before)
         time.sleep(0.001)
-    if started.process.poll() is None:
+    if started.runs:
         kill(started)
     if not (folder / stage / "stage.json").exists():
-        raise SystemExit(f"with all the room there is, it ended with {started.log.read_text()[-300:]}")
+        raise SystemExit(f"with all the room there is, it ended with {started.logs[0].read_text()[-300:]}")
     return most
 
 
 def _filled(ground: Ground, disk: Path, stage: str, room: int, figures: Counter[str]) -> str:
     folder = _lay(ground, disk, stage)
     _resize(disk, _in_use(disk) + room)
-    # What it says goes to the same disk otherwise, and has no room.
-    ended = finish(start(ground.recipe, folder, 0.0, log=disk.parent / "log"))
+    # What it says would have no room on the disk.
+    ended = finish(start(ground, folder, 0.0, log=disk.parent / "log"))
     at = material.stage_at(folder)
     material.check_artefacts(folder)
     left = [path.name for path in folder.rglob(".*.new")] if folder.exists() else []

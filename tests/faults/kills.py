@@ -27,7 +27,7 @@ def killed_at_random(ground: Ground, place: Path, number: int, draw: random.Rand
     folder, figures, kills = place / "run", Counter[str](), 0
     seconds = checkpoint_seconds(draw)
     while kills < KILLS:
-        started = start(ground.recipe, folder, seconds)
+        started = start(ground, folder, seconds)
         if ends_within(started, draw.uniform(0, ground.seconds)):
             wrong = _whole(ground, folder, started, figures)
             if wrong:
@@ -45,10 +45,10 @@ def killed_in_writing(ground: Ground, place: Path, number: int, draw: random.Ran
     """Kills a run that makes a checkpoint at every step while one is being written, and left half."""
     folder, figures, kills = place / "run", Counter[str](), 0
     while kills < KILLS_IN_WRITING:
-        started = start(ground.recipe, folder, 0.0)
+        started = start(ground, folder, 0.0)
         _wait_for_writing(started, folder, draw.randint(1, 30))
         time.sleep(draw.uniform(0, 0.02))
-        if started.process.poll() is not None:
+        if not started.runs:
             wrong = _whole(ground, folder, started, figures)
             if wrong:
                 return Outcome(KILLS_IN_WRITING, wrong, figures)
@@ -68,7 +68,7 @@ def killed_in_writing(ground: Ground, place: Path, number: int, draw: random.Ran
 def _wait_for_writing(started: Started, folder: Path, count: int) -> None:
     """Waits until the ``count``-th folder of a checkpoint that is being written is seen, or the command has ended."""
     seen: set[tuple[str, float]] = set()
-    while len(seen) < count and started.process.poll() is None:
+    while len(seen) < count and started.runs:
         seen.update(_writing(folder))
         time.sleep(0.0005)
 
@@ -84,21 +84,21 @@ def terminated(ground: Ground, place: Path, number: int, draw: random.Random) ->
     """Sends SIGTERM, every second time within a training; it ends soon, and no step is lost."""
     folder, figures, sent = place / "run", Counter[str](), 0
     while sent < SIGNALS:
-        started = start(ground.recipe, folder)
+        started = start(ground, folder)
         if sent % 2:
             _wait_for_steps(started, folder, draw.randint(1, 25))
             time.sleep(draw.uniform(0, 0.05))
         else:
             ends_within(started, draw.uniform(0, ground.seconds))
-        stage, before = stage_at(folder), started.process.poll()
-        if before is not None:
+        stage = stage_at(folder)
+        if not started.runs:
             wrong = _whole(ground, folder, started, figures)
             if wrong:
                 return Outcome(SIGNALS, wrong, figures)
             shutil.rmtree(folder)
             continue
         began = time.monotonic()
-        kill(started, signal.SIGTERM)
+        started.processes[0].terminate()
         ended = finish(started, _SECONDS_TO_END)
         seconds = time.monotonic() - began
         if ended.code == 0:
@@ -115,7 +115,7 @@ def terminated(ground: Ground, place: Path, number: int, draw: random.Random) ->
 def _wait_for_steps(started: Started, folder: Path, count: int) -> None:
     """Waits until the run has trained ``count`` steps more, or has ended."""
     first = sum(logged_step(folder, stage) for stage in TRAININGS)
-    while started.process.poll() is None and sum(logged_step(folder, stage) for stage in TRAININGS) < first + count:
+    while started.runs and sum(logged_step(folder, stage) for stage in TRAININGS) < first + count:
         time.sleep(0.002)
 
 

@@ -41,7 +41,7 @@ task = "classification"
 start_from = "encoder"
 corpus = "texts"
 steps = 30
-batch_tokens = 500
+batch_tokens = 1000
 threads = 1
 log_steps = 1
 """

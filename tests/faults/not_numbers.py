@@ -32,7 +32,7 @@ def not_a_number(ground: Ground, place: Path, number: int, draw: random.Random) 
     stage, step, folder = material.TRAININGS[number % 2], draw.randint(2, 28), place / "run"
     shutil.copytree(ground.uncut, folder)
     material.take_back(folder, stage)
-    ended = finish(start(ground.recipe, folder, 0.0, harm=[kind, name, str(step), stage]))
+    ended = finish(start(ground, folder, 0.0, harm=[kind, name, str(step), stage]))
     wanted = f"{expected} is not a number at step {step} ("
     if ended.code != 1 or len(ended.errors) != 1 or wanted not in ended.errors[0] or ended.errors[0] != ended.said[-1]:
         return Outcome(1, f"{kind} of {name} at step {step}: ended with {ended.code}: {ended.said[-2:]}")

@@ -35,7 +35,8 @@ class Outcome:
 class Part:
     """A kind of fault. ``trial`` gets the ground, an empty place of its own, its number and its draws.
 
-    ``trials`` are made, or ``quick`` of them. ``refused`` says why there can be none on this machine.
+    ``trials`` are made, or ``quick`` of them. ``refused`` says why there can be none on this machine. ``processes`` and
+    ``changes`` of the recipe are those of all its runs.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Part:
     quick: int
     trial: Callable[[Ground, Path, int, random.Random], Outcome]
     refused: Callable[[], str] = lambda: ""
+    processes: int = 1
+    changes: tuple[str, ...] = ()
 
 
 def do_part(
