@@ -1,6 +1,6 @@
 """Faults: nobody loses data, and a run that is gone on with ends to the bit as if nothing had come to it.
 
-    python -m tests.faults [--quick] [--part NAME]... [--seed N] [--jobs N] [--folder DIR] [--json]
+    python -m tests.faults [--quick] [--part NAME]... [--trials N] [--seed N] [--jobs N] [--folder DIR] [--json]
 
 Everything is done to a real run, the command in a process of its own. Trials that were made of the same code and seed
 are not made again: what was broken off goes on. Results are written to ``benchmarks/faults/full.json`` or
@@ -18,7 +18,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from .trials import do_part
 
 PARTS = {part.name: part for module in (kills, several, full_disk, flips, not_numbers) for part in module.PARTS}
 RESULTS = ROOT / "benchmarks" / "faults"
+PAGE = ROOT / "docs" / "faults.md"
 
 
 def main() -> None:
@@ -54,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few trials of every part, in minutes")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part (can be given again)")
+    parser.add_argument("--trials", type=int, help="at most so many of each part")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at a time (the processors)")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "faults", help="where runs and logs lie")
@@ -64,19 +65,14 @@ def _arguments() -> argparse.Namespace:
 def _do(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     folder = (asked.folder / ("quick" if asked.quick else "full")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    done = do_part(
-        PARTS[name],
-        lambda: _ground(PARTS[name].processes, PARTS[name].changes, folder),
-        folder,
-        asked.seed,
-        asked.quick,
-        asked.jobs,
-        _source(),
-    )
-    return {**done, "commit": _commit(), "seed": asked.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}"} | {
-        "seconds": round(time.monotonic() - began)
-    }
+    part = PARTS[name]
+    count = min(part.quick if asked.quick else part.trials, asked.trials or part.trials)
+
+    def ground() -> Ground:
+        return _ground(part.processes, part.changes, folder)
+
+    done = do_part(part, ground, folder, asked.seed, count, asked.jobs, _source())
+    return {**done, "commit": _commit(), "seed": asked.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
 @functools.cache
@@ -111,7 +107,25 @@ def _write_results(asked: argparse.Namespace, done: dict[str, Any]) -> dict[str,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, results)
+    if not asked.quick:
+        text = PAGE.read_text(encoding="utf-8")
+        before, after = text.partition("<!-- FAULTS -->\n")[0], text.partition("<!-- /FAULTS -->")[2]
+        PAGE.write_text(f"{before}<!-- FAULTS -->\n{table(results)}\n<!-- /FAULTS -->{after}", encoding="utf-8")
     return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """What came of the parts, in Markdown."""
+    lines = ["| part | held | of them | commit, seed, date |", "|---|---|---|---|"]
+    for name, part in results["parts"].items():
+        when = f"{part['commit']}, {part['seed']}, {part['date']}"
+        if "faults" not in part:
+            lines.append(f"| `{name}` | not tried: {part['not_tried']} | | {when} |")
+            continue
+        counts = ", ".join(f"{what.replace('|', '/')}: {count}" for what, count in part["figures"].items())
+        rounds = "" if part["trials"] == part["of"] else f" ({part['trials']} of {part['of']} rounds)"
+        lines.append(f"| `{name}` | {part['held']} of {part['faults']}{rounds} | {counts} | {when} |")
+    return "\n".join([f"{results['machine']}.", "", *lines])
 
 
 def _torch() -> str:

@@ -50,15 +50,14 @@ class Part:
 
 
 def do_part(
-    part: Part, ground: Callable[[], Ground], folder: Path, seed: int, quick: bool, jobs: int, source: str
+    part: Part, ground: Callable[[], Ground], folder: Path, seed: int, count: int, jobs: int, source: str
 ) -> dict[str, Any]:
-    """Makes the trials of a part that were not made yet, and gives what came of all.
+    """Makes those of the first ``count`` trials of a part that were not made yet, and gives what came of all.
 
     Each is a function of ``seed`` and its number; what comes of it is kept at once in a line of ``NAME.jsonl``, under a
     first line that says what was tried (``source``: which code), so that a part that was broken off goes on.
     """
     began, log = time.monotonic(), folder / f"{part.name}.jsonl"
-    count = part.quick if quick else part.trials
     outcomes = _kept(log, {"source": source, "seed": seed})
     due = [number for number in range(count) if number not in outcomes]
     refused = part.refused() if due else ""
@@ -79,7 +78,7 @@ def do_part(
             places.rmdir()
     summary = _summary(part, [outcomes[number] for number in range(count)])
     print(f"{part.name}: {summary['held']} of {summary['faults']} held, {summary['figures']}", flush=True)
-    return {**summary, "trials": count, "seconds": round(time.monotonic() - began), "jobs": jobs}
+    return {**summary, "trials": count, "of": part.trials, "seconds": round(time.monotonic() - began), "jobs": jobs}
 
 
 def _made(
@@ -105,11 +104,12 @@ def _trial(part: Part, ground: Ground, place: Path, number: int, seed: int) -> O
 
 def _kept(log: Path, head: Mapping[str, Any]) -> dict[int, Outcome]:
     """The outcomes of trials that were made before, of the same code and seed; else the log begins anew."""
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    if not lines or json.loads(lines[0]) != head:
-        log.write_text(json.dumps(head) + "\n", encoding="utf-8")
-        return {}
-    entries = [json.loads(line) for line in lines[1:] if line.endswith("}")]
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.exists() else []
+    first, whole = json.dumps(head) + "\n", [line for line in lines[1:] if line.endswith("}\n")]
+    if lines[:1] != [first]:
+        whole = []
+    log.write_text("".join([first, *whole]), encoding="utf-8")
+    entries = [json.loads(line) for line in whole]
     return {entry.pop("number"): Outcome(**entry) for entry in entries}
 
 
