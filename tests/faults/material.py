@@ -83,8 +83,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     found.pop("recipe.toml", None)
     for stage in TRAININGS:
         newest = max((folder / stage / "checkpoints").glob("step-*"))
-        for name in ("weights.safetensors", "optimizer.safetensors"):
-            found[f"{stage}/{newest.name}/{name}"] = files.sha256(newest / name)
+        for path in newest.glob("*.safetensors"):
+            found[f"{stage}/{newest.name}/{path.name}"] = files.sha256(path)
         state = json.loads((newest / "state.json").read_text())
         found[f"{stage}/{newest.name}/state.json"] = {key: state[key] for key in state if key != "seconds"}
     return found
