@@ -91,8 +91,12 @@ def _source() -> str:
 
 @functools.cache
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip() or "unknown"
+    """The commit, and whether what is tried is another; results that were written do not make it so."""
+    commands = ["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain", "src", "tests"]
+    commit, changed = (
+        subprocess.run(each, cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip() for each in commands
+    )
+    return f"{commit or 'unknown'}{'-dirty' if changed else ''}"
 
 
 def _write_results(asked: argparse.Namespace, done: dict[str, Any]) -> dict[str, Any]:
