@@ -77,7 +77,11 @@ def _do(name: str, asked: argparse.Namespace) -> dict[str, Any]:
 
 @functools.cache
 def _ground(processes: int, changes: tuple[str, ...], folder: Path) -> Ground:
-    return lay_ground(folder / "-".join(["ground", str(processes), *changes]), processes, changes)
+    return lay_ground(
+        folder / "-".join(["ground", str(processes), *{change.partition("=")[2] for change in changes}]),
+        processes,
+        changes,
+    )
 
 
 @functools.cache
