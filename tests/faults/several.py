@@ -57,7 +57,7 @@ PARTS = tuple(
         one_killed,
         refused,
         PROCESSES,
-        tuple(f'{stage.replace("/", ".")}.parallel="{name}"' for stage in TRAININGS),
+        tuple(f"{stage.replace('/', '.')}.parallel={name}" for stage in TRAININGS),
     )
     for name in ("ddp", "fsdp")
 )
