@@ -65,14 +65,14 @@ def _arguments() -> argparse.Namespace:
 def _do(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     folder = (asked.folder / ("quick" if asked.quick else "full")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    part = PARTS[name]
+    part, commit = PARTS[name], _commit()
     count = min(part.quick if asked.quick else part.trials, asked.trials or part.trials)
 
     def ground() -> Ground:
         return _ground(part.processes, part.changes, folder)
 
     done = do_part(part, ground, folder, asked.seed, count, asked.jobs, _source())
-    return {**done, "commit": _commit(), "seed": asked.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    return {**done, "commit": commit, "seed": asked.seed, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
 @functools.cache
