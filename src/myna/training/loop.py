@@ -42,13 +42,15 @@ Report = Callable[[str, float], None]
 class Progress:
     """What a run knows of itself beside its weights; all of it is in a checkpoint.
 
-    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out.
+    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out,
+    ``best_sha256`` that of the kept weights of the best score.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     best: dict[str, Any] | None = None
+    best_sha256: str | None = None
     validated: int = 0
     skipped: list[int] = field(default_factory=list)
 
@@ -301,7 +303,7 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
     if progress.best is None or figures["score"] > progress.best["score"]:
         progress.best = {"step": progress.step, "score": figures["score"]}
         if run.keeps_best:
-            checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
+            progress.best_sha256 = checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
 
 
 def _is_kept(run: _Training) -> bool:
@@ -320,8 +322,7 @@ def _save(run: _Training) -> None:
     keeping = checkpoint.Keeping(run.config.keep, run.config.keep_every, steps)
     state = {**run.owner.state(), **vars(run.progress)}
     checkpoint.save_checkpoint(run.folder, run.optimizer, state, keeping)
-    if best is not None:
-        checkpoint.clear_older_best(run.folder, best["step"])
+    checkpoint.clear_unused_best(run.folder)
 
 
 def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) -> Progress:
@@ -340,7 +341,7 @@ def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) ->
     checkpoint.restore(newest, optimizer)
     if not ours.owns(newest.state):
         _forget_bad(folder, newest.state["step"])
-    return Progress(**{name: newest.state[name] for name in vars(Progress())})
+    return Progress(**{name: newest.state[name] for name in vars(Progress()) if name in newest.state})
 
 
 def _log(run: _Training, figures: Mapping[str, Any]) -> None:
