@@ -96,7 +96,8 @@ class Heads(nn.Module):
             queries, keys = self.query_norm(queries), self.key_norm(keys)
         if reach.rotation is not None:
             queries, keys = rotate(queries, reach.rotation), rotate(keys, reach.rotation)
-        return queries, keys, values
+        # Under autocast norms and rotations give float32, and a kernel takes all of one type.
+        return queries.to(values.dtype), keys.to(values.dtype), values
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, reach: Reach, state: LayerState | None) -> Tensor:
         """Softmax attention, ``(tokens, heads, channels)``."""

@@ -33,15 +33,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         z_loss: float,
         wanted: bool,
     ) -> Tensor:
-        total = hidden.new_zeros(())
-        hidden_gradient = torch.empty_like(hidden) if wanted else None
+        # Under autocast products are made in its type; logits, sums and the gradients of weights stay in the weights'.
+        kind = hidden.device.type
+        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        low_weight, low_bias = weight.to(low), None if bias is None else bias.to(low)
+        total = weight.new_zeros(())
+        hidden_gradient = torch.empty_like(hidden, dtype=low) if wanted else None
         weight_gradient = torch.empty_like(weight) if wanted else None
         bias_gradient = torch.zeros_like(bias) if wanted and bias is not None else None
         # Once even without rows, for the gradient of the weight to be zero then.
         for start in range(0, max(hidden.shape[0], 1), CHUNK_ROWS):
-            rows = hidden[start : start + CHUNK_ROWS]
+            rows = hidden[start : start + CHUNK_ROWS].to(low)
             wanted_ids = targets[start : start + CHUNK_ROWS].unsqueeze(1)
-            logits = logits_of(rows, weight, bias)
+            logits = logits_of(rows, low_weight, low_bias).to(weight.dtype)
             scored = logits.gather(1, wanted_ids)
             if smoothing:
                 scored = torch.lerp(scored, logits.mean(1, keepdim=True), smoothing)
@@ -61,8 +65,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if smoothing:
                 gradient.sub_(smoothing / logits.shape[1])
             gradient.scatter_add_(1, wanted_ids, gradient.new_full((1, 1), smoothing - 1.0).expand(wanted_ids.shape))
-            torch.mm(gradient, weight, out=hidden_gradient[start : start + CHUNK_ROWS])
-            weight_gradient.addmm_(gradient.T, rows, beta=1 if start else 0)
+            low_gradient = gradient.to(low)
+            torch.mm(low_gradient, low_weight, out=hidden_gradient[start : start + CHUNK_ROWS])
+            if low == weight.dtype:
+                weight_gradient.addmm_(gradient.T, rows, beta=1 if start else 0)
+            else:
+                product = low_gradient.T @ rows
+                weight_gradient = weight_gradient.add_(product) if start else product.to(weight.dtype)
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(0)
             # Before the next chunk is made: otherwise two of them stand side by side.

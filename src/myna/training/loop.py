@@ -27,12 +27,14 @@ from myna.training import checkpoint, guards
 from myna.training.continuing import Owner
 from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
+from myna.training.measuring import Manner, choose
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
+from myna.training.precision import computing
 from myna.training.recompute import recomputing
 from myna.training.sampling import AnySampler, make_sampler, total_steps
 from myna.training.schedules import Schedule, make_schedule
-from myna.training.settings import TrainingConfig
+from myna.training.settings import Precision, TrainingConfig
 from myna.training.throughput import Throughput
 
 Report = Callable[[str, float], None]
@@ -70,6 +72,7 @@ class _Training:
     sampler: AnySampler
     schedule: Schedule
     optimizer: Optimizers
+    manner: Manner
     throughput: Throughput
     interrupts: Interrupts
     progress: Progress
@@ -102,14 +105,14 @@ def train(
 
     SIGTERM and Ctrl-C end it with a checkpoint. What is not a number ends it with a :class:`RunError` that names it.
     """
-    machine = use_machine(folder, config.threads, config.micro_batch_tokens, report)
-    config = config.model_copy(update={"micro_batch_tokens": machine["micro_batch_tokens"]})
     parameters = dict(model.named_parameters())
     for name, module in objective.modules().items():
         parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
     seed = seed if config.seed is None else config.seed
     sampler = make_sampler(items, config, seed)
-    schedule, optimizer = make_schedule(config, total_steps(config, sampler)), make_optimizer(parameters, config)
+    steps = total_steps(config, sampler)
+    machine = use_machine(folder, config, lambda: choose(model, objective, items, sampler, config, steps), report)
+    schedule, optimizer = make_schedule(config, steps), make_optimizer(parameters, config)
     ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
     progress = _resume(folder, optimizer, ours, report)
     if progress.step:
@@ -129,6 +132,7 @@ def train(
             sampler,
             schedule,
             optimizer,
+            Manner.kept(machine),
             Throughput(model, machine["matrix_gflops"]),
             interrupts,
             progress,
@@ -158,15 +162,16 @@ def make_batches(
     ]
 
 
-def backward(objective: Objective, model: Model, batches: Sequence[Batch]) -> float:
-    """Adds the gradients of a step to the parameters, and gives its loss.
+def backward(objective: Objective, model: Model, batches: Sequence[Batch], precision: Precision = "float32") -> float:
+    """Adds the gradients of a step to the parameters, and gives its loss; products are made in ``precision``.
 
     The counts of all micro-batches are added up first, so that every backward is final.
     """
     counts = total_counts(batches)
     total = 0.0
     for batch in batches:
-        loss = objective.loss(model, batch).total(counts)
+        with computing(model, precision):
+            loss = objective.loss(model, batch).total(counts)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
@@ -217,7 +222,7 @@ def _step(run: _Training, began: float, report: Report) -> None:
     objective = run.objective
     if isinstance(objective, Scheduled):
         objective = objective.at(progress.step / steps)
-    batches = make_batches(objective, run.items, chosen, run.config.micro_batch_tokens, key)
+    batches = make_batches(objective, run.items, chosen, run.manner.micro_batch_tokens, key)
     measured = _gradient(run, objective, chosen, batches)
     with run.interrupts.held():
         if "skipped" in measured:
@@ -244,13 +249,14 @@ def _gradient(run: _Training, objective: Objective, chosen: Sequence[int], batch
     if step + 1 in run.bad:
         return {"skipped": run.bad[step + 1]}
     run.optimizer.zero_grad()
-    loss = backward(objective, run.model, batches)
+    loss = backward(objective, run.model, batches, run.manner.precision)
     parameters = [p for p in run.optimizer.parameters.values() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if math.isfinite(loss) and math.isfinite(norm.item()):
         nn.utils.clip_grads_with_norm_(parameters, run.config.clip, norm)
         return {"loss": loss, "learning_rate": run.schedule.rate(step), "gradient_norm": norm.item()}
-    fault = guards.fault_of_step(objective, run.model, run.optimizer, batches)
+    with computing(run.model, run.manner.precision):
+        fault = guards.fault_of_step(objective, run.model, run.optimizer, batches)
     if not run.config.skip_bad_batches or fault.startswith("the weight"):
         remedy = "lower learning_rate, or leave such batches out with --skip-bad-batches"
         raise _not_a_number(run, fault, chosen, remedy)

@@ -14,18 +14,21 @@ from typing import Any
 import torch
 
 from myna import files
+from myna.training.measuring import Choice
+from myna.training.settings import TrainingConfig
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def use_machine(
-    folder: Path, threads: int | None, micro_batch_tokens: int, report: Callable[[str, float], None]
+    folder: Path, config: TrainingConfig, choose: Callable[[], Choice], report: Callable[[str, float], None]
 ) -> dict[str, Any]:
-    """Uses the threads and micro-batches that the run in ``folder`` began with, and says where the machine is another.
+    """Uses the threads, micro-batches and precision that the run in ``folder`` began with; says where the machine
+    is another.
 
-    The first start of a run writes ``machine.json``: these, torch, the processor's capability and its matrix rate.
-    The same threads, micro-batches, torch and capability give the same bits. A run that went on with another torch or
-    capability has ``resumed`` there, which the report shows.
+    The first start of a run writes ``machine.json``: these, as ``choose`` gives them, torch, the processor's
+    capability and its matrix rate. The same of all but the last give the same bits. A run that went on with another
+    torch or capability has ``resumed`` there, which the report shows.
     """
     keep_freed_memory()
     # Where an operation has no deterministic form, torch says so and goes on: it may be one of a user's own.
@@ -33,13 +36,15 @@ def use_machine(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     path = folder / "machine.json"
     if not path.exists():
-        torch.set_num_threads(threads or torch.get_num_threads())
-        kept = {"threads": torch.get_num_threads(), "micro_batch_tokens": micro_batch_tokens}
-        files.write_json(path, {**kept, **_identity(), "matrix_gflops": round(matrix_gflops(), 1)})
+        choice = choose()
+        torch.set_num_threads(choice.manner.threads)
+        if "auto" in (config.threads, config.micro_batch_tokens, config.precision):
+            report(str(choice), 0.0)
+        files.write_json(path, {**choice.facts(), **_identity(), "matrix_gflops": round(matrix_gflops(), 1)})
     began: dict[str, Any] = files.read_json(path)
-    wanted = {"threads": threads or began["threads"], "micro_batch_tokens": micro_batch_tokens}
-    for name, now in wanted.items():
-        if began[name] != now:
+    for name in ("threads", "micro_batch_tokens"):
+        now = getattr(config, name)
+        if now not in (None, "auto", began[name]):
             report(f"begun with {name} = {began[name]}, which is kept; {now} would need a fresh start", 0.0)
     others = {name: f"{began[name]} → {now}" for name, now in _identity().items() if began[name] != now}
     for name, change in others.items():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import PlainValidator, WithJsonSchema, model_validator
 
 from myna.settings import Section, setting
 
@@ -12,6 +12,21 @@ Optimizer = Literal["adamw", "sgd", "adafactor", "muon"]
 Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"]
 Cooldown = Literal["linear", "sqrt"]
 Tracker = Literal["tensorboard", "wandb"]
+Precision = Literal["float32", "bfloat16"]
+
+
+def _count_or_auto(given: Any) -> Any:
+    if given == "auto" or (isinstance(given, int) and not isinstance(given, bool) and given > 0):
+        return given
+    raise ValueError('give a number above 0, or "auto"')
+
+
+# A union of pydantic's would name its branches in an error.
+Count = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_count_or_auto),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": "auto"}]}),
+]
 
 
 class TrainingConfig(Section):
@@ -39,9 +54,17 @@ class TrainingConfig(Section):
     layer_decay: float = setting(1.0, "the learning rate of a layer, as a share of that of the one above", gt=0, le=1)
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
-    micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
+    # Of the result: a product in bfloat16 has 8 bits. What "auto" found is the machine's, and kept by the run.
+    precision: Literal["float32", "bfloat16", "auto"] | None = setting(
+        None, "type of the products; auto: the faster one, measured (default: float32, on CUDA bfloat16)"
+    )
+    micro_batch_tokens: Count = setting(
+        1024, "tokens computed at a time; a step is cut into these; auto: measured", "speed"
+    )
     recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
-    threads: int | None = setting(None, "threads of torch (default: the processors there are)", "speed", gt=0)
+    threads: Count | None = setting(
+        None, "threads of torch; auto: measured (default: the processors there are)", "speed"
+    )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
     keep: int = setting(2, "how many of the newest checkpoints stay", "log", gt=0)
     keep_every: int | None = setting(None, "make a checkpoint every so many steps, and let these stay", "log", gt=0)
