@@ -217,6 +217,15 @@ def show(
 
 
 @app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say whether this machine is ready, and what is fastest on it."""
+    from myna.doctor import describe, examine
+
+    found = examine(Path.cwd())
+    _print_json(found) if as_json else print(describe(found))
+
+
+@app.command()
 def schema(as_json: Json = True) -> None:
     """Print the JSON Schema of recipes, for editors."""
     from myna.recipe import json_schema

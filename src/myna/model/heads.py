@@ -36,7 +36,7 @@ class Transform(nn.Module):
         if self.dense is None:
             return hidden
         result: Tensor = self.activation(self.dense(hidden))
-        return result if self.norm is None else self.norm(result)
+        return result if self.norm is None else self.norm(result.to(self.dense.weight.dtype))
 
 
 class LanguageHead(nn.Module):

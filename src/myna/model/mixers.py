@@ -93,7 +93,8 @@ class Heads(nn.Module):
         projected = self.projection(hidden).view(hidden.shape[0], sum(self.sizes), -1)
         queries, keys, values = projected.split(self.sizes, dim=1)
         if self.query_norm is not None and self.key_norm is not None:
-            queries, keys = self.query_norm(queries), self.key_norm(keys)
+            kept = self.projection.weight.dtype
+            queries, keys = self.query_norm(queries.to(kept)), self.key_norm(keys.to(kept))
         if reach.rotation is not None:
             queries, keys = rotate(queries, reach.rotation), rotate(keys, reach.rotation)
         # Under autocast norms and rotations give float32, and a kernel takes all of one type.

@@ -60,13 +60,15 @@ def _identity() -> dict[str, str]:
     return {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
 
 
-def matrix_gflops(repeats: int = 5) -> float:
-    """The rate of 1024 × 1024 float32 products with the threads in use, in GFLOP/s: the median of several."""
-    left, right = torch.ones(1024, 1024), torch.ones(1024, 1024)
+def matrix_gflops(repeats: int = 5, dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
+    """The rate of 1024 × 1024 products with the threads in use, in GFLOP/s: the median of several."""
+    left, right = (torch.ones(1024, 1024, dtype=dtype, device=device) for _ in range(2))
     times = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
         torch.mm(left, right)
+        if left.is_cuda:
+            torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     return 2 * 1024**3 / statistics.median(times[2:]) / 1e9
 

@@ -151,12 +151,18 @@ def usual_manner(model: Model, config: TrainingConfig) -> Manner:
 
 
 def choose(
-    model: Model, objective: Objective, items: Items, sampler: Sampler, config: TrainingConfig, steps: int
+    model: Model,
+    objective: Objective,
+    items: Items,
+    sampler: Sampler,
+    config: TrainingConfig,
+    steps: int,
+    most_seconds: float = MOST_SECONDS,
 ) -> Choice:
     """What a run of ``steps`` steps shall use where its recipe says ``auto``, by steps over some items of its first.
 
     The threads first, then types of products and micro-batches together. Measuring ends when ``SHARE`` of the time
-    that the run will take is spent, or ``MOST_SECONDS``; a run so short that this is nothing takes what is usual.
+    that the run will take is spent, or ``most_seconds``; a run so short that this is nothing takes what is usual.
     """
     usual = usual_manner(model, config)
     asked = {name for name in ("threads", "micro_batch_tokens", "precision") if getattr(config, name) == "auto"}
@@ -172,7 +178,7 @@ def choose(
     key = randomness.key(0, "measuring")
     first = measure_step(model, objective, items, probe, usual, key, repeats=1)
     run_seconds = steps * config.batch_tokens / first.tokens_per_second
-    ends = began + min(MOST_SECONDS, SHARE * run_seconds)
+    ends = began + min(most_seconds, SHARE * run_seconds)
     # Up to a dozen contenders with three passes each.
     affordable = int((ends - time.perf_counter()) * first.tokens_per_second / 36)
     probe = _some_of(items, chosen, min(MOST_TOKENS, max(LEAST_TOKENS, affordable)))
@@ -194,7 +200,7 @@ def choose(
     best = try_out(usual)
     if best is None:
         return Choice(usual)
-    for threads in _thread_counts() if "threads" in asked else ():
+    for threads in thread_counts() if "threads" in asked else ():
         best = _faster(best, try_out(replace(usual, threads=threads)) if threads != usual.threads else None)
     for precision in ("float32", "bfloat16") if "precision" in asked else (usual.precision,):
         of_type = best
@@ -218,7 +224,7 @@ def _faster(best: Pace, other: Pace | None) -> Pace:
     return other if other is not None and other.tokens_per_second > WORTH * best.tokens_per_second else best
 
 
-def _thread_counts() -> list[int]:
+def thread_counts() -> list[int]:
     """1, 2, 4 … and all that torch would use."""
     most = torch.get_num_threads()
     return [*(2**n for n in range(most.bit_length()) if 2**n < most), most]
