@@ -161,7 +161,7 @@ def choose(
 ) -> Choice:
     """What a run of ``steps`` steps shall use where its recipe says ``auto``, by steps over some items of its first.
 
-    The threads first, then types of products and micro-batches together. Measuring ends when ``SHARE`` of the time
+    The threads first, then the type of products, then micro-batches, whose best size depends on it. Measuring ends when ``SHARE`` of the time
     that the run will take is spent, or ``most_seconds``; a run so short that this is nothing takes what is usual.
     """
     usual = usual_manner(model, config)
@@ -202,14 +202,14 @@ def choose(
         return Choice(usual)
     for threads in thread_counts() if "threads" in asked else ():
         best = _faster(best, try_out(replace(usual, threads=threads)) if threads != usual.threads else None)
-    for precision in ("float32", "bfloat16") if "precision" in asked else (usual.precision,):
-        of_type = best
-        if precision != best.manner.precision:
-            found = try_out(replace(best.manner, precision=precision))
-            # Where a processor has no such products they are emulated, and more of them would take all the time.
-            if found is None or 2 * found.tokens_per_second < best.tokens_per_second:
-                continue
-            of_type = found
+    types = [best]
+    if "precision" in asked:
+        other: Precision = "float32" if best.manner.precision == "bfloat16" else "bfloat16"
+        types.append(try_out(replace(best.manner, precision=other)) or best)
+    # Where a processor has no such products they are emulated, and more of them would take all the time.
+    likely = [pace for pace in types if 1.5 * pace.tokens_per_second >= best.tokens_per_second]
+    for of_type in sorted(likely, key=lambda pace: -pace.tokens_per_second):
+        best = _faster(best, of_type)
         for tokens in MICRO_BATCHES if "micro_batch_tokens" in asked else ():
             # Larger ones take more memory: they are tried only while that pays.
             if tokens > 2 * of_type.manner.micro_batch_tokens:
