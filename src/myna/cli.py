@@ -345,7 +345,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     # Read when torch is imported: as many threads as were asked for compute each time, and so the same sums.
     os.environ.update(OMP_DYNAMIC="FALSE", MKL_DYNAMIC="FALSE")
-    # Threads that wait for each other would spin: beside other busy processes, a step on two takes thirty times as long.
+    # Threads that wait would spin: beside other busy processes, a step on two takes thirty times as long.
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     for stream in (sys.stdout, sys.stderr):

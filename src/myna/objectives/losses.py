@@ -75,7 +75,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if bias_gradient is not None:
                 bias_gradient += gradient.sum(0)
             # Before the next chunk is made: otherwise two of them stand side by side.
-            del logits, exponentials, gradient
+            del logits, exponentials, gradient, low_gradient
         ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
         return total
 

@@ -161,8 +161,9 @@ def choose(
 ) -> Choice:
     """What a run of ``steps`` steps shall use where its recipe says ``auto``, by steps over some items of its first.
 
-    The threads first, then the type of products, then micro-batches, whose best size depends on it. Measuring ends when ``SHARE`` of the time
-    that the run will take is spent, or ``most_seconds``; a run so short that this is nothing takes what is usual.
+    The threads first, then the type of products, then micro-batches, whose best size depends on it. Measuring ends
+    when ``SHARE`` of the time that the run will take is spent, or ``most_seconds``; a run so short that this is
+    nothing takes what is usual.
     """
     usual = usual_manner(model, config)
     asked = {name for name in ("threads", "micro_batch_tokens", "precision") if getattr(config, name) == "auto"}
