@@ -96,6 +96,20 @@ def test_help_and_import_load_no_library() -> None:
     assert modules_after("import myna; dir(myna); myna.__version__") == set()
 
 
+@pytest.mark.parametrize("own", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_sleep_where_they_wait_unless_the_user_said_how(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str]
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        cli.main(["schema"])
+    assert os.environ.get("OMP_WAIT_POLICY") == (own or {"OMP_WAIT_POLICY": "PASSIVE"}).get("OMP_WAIT_POLICY")
+
+
 def test_planning_and_showing_import_no_torch(tmp_path: Path) -> None:
     write_recipe(tmp_path)
     plan = "from myna.stages import plan; from myna.recipe import read_recipe"

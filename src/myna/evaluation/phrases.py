@@ -191,6 +191,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "all": ("All", "合计"),
     "machine": ("The machine", "机器"),
     "machine.threads": ("Threads", "线程"),
+    "machine.micro_batch_tokens": ("Tokens computed at a time", "每次计算的词片数"),
+    "machine.precision": ("Products in", "乘法精度"),
     "machine.torch": ("PyTorch", "PyTorch"),
     "machine.cpu": ("Instructions", "指令集"),
     "machine.matrix_gflops": ("Matrix rate, GFLOP/s", "矩阵速度（GFLOP/s）"),

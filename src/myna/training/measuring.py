@@ -136,7 +136,7 @@ class Choice:
             return f"too short a run to measure what is fastest: {self.manner}"
         rates = {pace.manner: pace.tokens_per_second for pace in self.paces}
         usual = self.paces[0].manner
-        beside = "" if self.manner == usual else f"; {usual}: {rates[usual]:,.0f}"
+        beside = "" if self.manner == usual else f"; without {rates[usual]:,.0f}"
         return f"chosen by measurement: {self.manner} ({rates[self.manner]:,.0f} tokens/s{beside})"
 
 
