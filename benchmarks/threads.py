@@ -29,9 +29,9 @@ def side() -> Iterator[int]:
     import torch
 
     from myna.model.heads import build
-    from myna.model.presets import model_config
     from myna.objectives.language import Vocabulary
     from myna.objectives.masked import MaskedLM
+    from myna.presets import model_config
     from myna.tokens.pieces import Piece
     from myna.training.loop import backward, make_batches
     from myna.training.machine import keep_freed_memory

@@ -18,9 +18,9 @@ import torch
 from myna.evaluation.phrases import size
 from myna.inspection import columns, plain
 from myna.model.heads import build
-from myna.model.presets import model_config
 from myna.objectives.language import Vocabulary
 from myna.objectives.masked import MaskedLM
+from myna.presets import model_config
 from myna.tokens.pieces import Piece
 from myna.tokens.sampler import Sampler
 from myna.training.machine import keep_freed_memory, matrix_gflops
