@@ -20,6 +20,7 @@ from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Items, Objective, Scheduled
 from myna.tokens.sampler import Sampler
 from myna.training.precision import default_precision, device_of
+from myna.training.recompute import recomputing
 from myna.training.settings import Precision, TrainingConfig
 
 # A run spends this much of its time, and never more than so many seconds, to find out what is fastest.
@@ -173,13 +174,26 @@ def choose(
     probe = _some_of(items, chosen, LEAST_TOKENS)
     if SHARE * steps * config.batch_tokens < 2 * int(items.lengths[probe].sum()):
         return Choice(usual)
+    with recomputing([model, *objective.modules().values()] if config.recompute else []):
+        first = objective.at(0.0) if isinstance(objective, Scheduled) else objective
+        return _fastest(model, first, items, chosen, asked, usual, steps * config.batch_tokens, most_seconds)
+
+
+def _fastest(
+    model: Model,
+    objective: Objective,
+    items: Items,
+    chosen: Sequence[int],
+    asked: set[str],
+    usual: Manner,
+    run_tokens: int,
+    most_seconds: float,
+) -> Choice:
     began = time.perf_counter()
-    if isinstance(objective, Scheduled):
-        objective = objective.at(0.0)
+    probe = _some_of(items, chosen, LEAST_TOKENS)
     key = randomness.key(0, "measuring")
     first = measure_step(model, objective, items, probe, usual, key, repeats=1)
-    run_seconds = steps * config.batch_tokens / first.tokens_per_second
-    ends = began + min(most_seconds, SHARE * run_seconds)
+    ends = began + min(most_seconds, SHARE * run_tokens / first.tokens_per_second)
     # Up to a dozen contenders with three passes each.
     affordable = int((ends - time.perf_counter()) * first.tokens_per_second / 36)
     probe = _some_of(items, chosen, min(MOST_TOKENS, max(LEAST_TOKENS, affordable)))
