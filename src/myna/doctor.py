@@ -82,7 +82,8 @@ def describe(found: dict[str, Any]) -> str:
         how = [row["threads"], row["micro_batch_tokens"], row["precision"], row["tokens_per_second"]]
         steps.append([str(value) for value in how])
     extras = [[row["name"], "installed" if not row["missing"] else row["install"]] for row in found["extras"]]
-    fastest = found["training"]["fastest"]
+    fastest = ", ".join(f"{name} = {_quoted(value)}" for name, value in found["training"]["fastest"].items())
+    busy = "There was no time to compare: this machine is slow, or others use it. As usual: "
     lines = [
         *columns(kinds),
         "",
@@ -90,7 +91,7 @@ def describe(found: dict[str, Any]) -> str:
         "",
         *columns(steps),
         "",
-        "Fastest here: " + ", ".join(f"{name} = {_quoted(value)}" for name, value in fastest.items()),
+        ("Fastest here: " if len(found["training"]["measured"]) > 1 else busy) + fastest,
         "A recipe that says nothing has these cores, micro-batches of 1024 tokens and float32.",
         "",
         *columns(extras),

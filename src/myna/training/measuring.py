@@ -18,9 +18,9 @@ import torch
 from myna import randomness
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Items, Objective, Scheduled
-from myna.tokens.sampler import Sampler
 from myna.training.precision import default_precision, device_of
 from myna.training.recompute import recomputing
+from myna.training.sampling import AnySampler
 from myna.training.settings import Precision, TrainingConfig
 
 # A run spends this much of its time, and never more than so many seconds, to find out what is fastest.
@@ -133,7 +133,7 @@ class Choice:
         return {**asdict(self.manner), **({"measured": rows} if rows else {})}
 
     def __str__(self) -> str:
-        if not self.paces:
+        if len(self.paces) < 2:
             return f"too short a run to measure what is fastest: {self.manner}"
         rates = {pace.manner: pace.tokens_per_second for pace in self.paces}
         usual = self.paces[0].manner
@@ -155,7 +155,7 @@ def choose(
     model: Model,
     objective: Objective,
     items: Items,
-    sampler: Sampler,
+    sampler: AnySampler,
     config: TrainingConfig,
     steps: int,
     most_seconds: float = MOST_SECONDS,
@@ -214,7 +214,7 @@ def _fastest(
 
     best = try_out(usual)
     if best is None:
-        return Choice(usual)
+        return Choice(usual, (first,))
     for threads in thread_counts() if "threads" in asked else ():
         best = _faster(best, try_out(replace(usual, threads=threads)) if threads != usual.threads else None)
     types = [best]
