@@ -106,11 +106,11 @@ def test_forty_that_are_injected_are_each_found_within_their_step_and_named(
 def harm_state(patch: pytest.MonkeyPatch, name: str, part: str, step: int) -> None:
     real = loop.backward
 
-    def backward(objective: Harmed, model: Model, batches: list[Batch]) -> float:
+    def backward(objective: Harmed, model: Model, batches: list[Batch], precision: str) -> float:
         if objective.step == step:
             kept = optimizers[0].parts[0].state[dict(model.named_parameters())[name]]
             kept[part].flatten()[0] = float("nan")
-        return real(objective, model, batches)
+        return real(objective, model, batches, precision)
 
     optimizers: list = []
     make = loop.make_optimizer
