@@ -11,6 +11,7 @@ import torch
 from myna import files
 from myna.model.heads import Model, build
 from myna.objectives.masked import MaskedLM
+from myna.settings import result_settings
 from myna.tokens.sampler import Sampler
 from myna.training import measuring
 from myna.training.measuring import Manner, Pace, choose, measure_step
@@ -160,3 +161,9 @@ def test_what_was_chosen_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(measuring, "measure_step", None)
     run(tmp_path, config=changed(**AUTO))
     assert files.read_json(tmp_path / "machine.json")["precision"] == "bfloat16"
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on() -> None:
+    assert Manner.kept({"threads": 2, "micro_batch_tokens": 99, "torch": "2"}) == Manner(2, 99, "float32")
+    assert "precision" not in result_settings(changed())
+    assert result_settings(changed(precision="auto"))["precision"] == "auto"

@@ -42,8 +42,9 @@ class Manner:
 
     @classmethod
     def kept(cls, machine: Mapping[str, Any]) -> Manner:
-        """What a run began with, of its ``machine.json``."""
-        return cls(**{field.name: machine[field.name] for field in fields(cls)})
+        """What a run began with, of its ``machine.json``; one that names no precision is older than the choice."""
+        known = {"precision": "float32", **machine}
+        return cls(**{field.name: known[field.name] for field in fields(cls)})
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"

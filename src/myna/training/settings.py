@@ -56,7 +56,7 @@ class TrainingConfig(Section):
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     # Of the result: a product in bfloat16 has 8 bits. What "auto" found is the machine's, and kept by the run.
     precision: Literal["float32", "bfloat16", "auto"] | None = setting(
-        None, "type of the products; auto: the faster one, measured (default: float32, on CUDA bfloat16)"
+        None, "type of the products; auto: the faster one, measured (default: float32, on CUDA bfloat16)", "added"
     )
     micro_batch_tokens: Count = setting(
         1024, "tokens computed at a time; a step is cut into these; auto: measured", "speed"
