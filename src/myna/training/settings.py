@@ -11,6 +11,7 @@ from myna.settings import Section, setting
 Optimizer = Literal["adamw", "sgd", "adafactor", "muon"]
 Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"]
 Cooldown = Literal["linear", "sqrt"]
+Parallel = Literal["ddp", "fsdp"]
 Tracker = Literal["tensorboard", "wandb"]
 
 
@@ -41,7 +42,12 @@ class TrainingConfig(Section):
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
     recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
-    threads: int | None = setting(None, "threads of torch (default: the processors there are)", "speed", gt=0)
+    threads: int | None = setting(
+        None, "threads of torch (default: the processors there are, or their share of them)", "speed", gt=0
+    )
+    parallel: Parallel = setting(
+        "ddp", "several processes: each holds the whole model, or (fsdp) its share of it", "speed"
+    )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
     keep: int = setting(2, "how many of the newest checkpoints stay", "log", gt=0)
     keep_every: int | None = setting(None, "make a checkpoint every so many steps, and let these stay", "log", gt=0)
