@@ -224,10 +224,11 @@ class Shards(Alone):
         counts: Mapping[str, int],
         spare: Callable[[], Sequence[Batch]] = list,
     ) -> float:
-        # Layers are gathered by all at once: who has fewer batches goes through one more that counts for nothing.
+        # Layers are gathered by all at once: who has fewer passes makes one more that counts for nothing.
+        batches = [part for batch in batches for part in batch.passes()]
         missing = max(self.processes.gather(len(batches))) - len(batches)
         total = super().backward(objective, model, batches, counts)
-        filling = (batches or spare())[0] if missing else None
+        filling = (batches or spare()[0].passes())[0] if missing else None
         for _ in range(missing):
             assert filling is not None
             self._pass(lambda: objective.loss(model, filling).total(counts) * 0.0).backward()  # type: ignore[no-untyped-call]
