@@ -148,6 +148,7 @@ def ours(work: Work, best: bool) -> Iterator[int]:
     from myna.tokens.pieces import Piece
     from myna.training.batches import backward, make_batches
     from myna.training.machine import keep_freed_memory
+    from myna.training.optimizers import make_optimizer
     from myna.training.settings import TrainingConfig
 
     after = None if work.natural else 5
