@@ -18,13 +18,13 @@ from ..stores import random_store
 from .runs import metrics
 
 CONFIG = TrainingConfig(
-    steps=12,
+    steps=6,
     batch_tokens=120,
     micro_batch_tokens=40,
     learning_rate=3e-3,
     log_steps=1,
     checkpoint_seconds=1e6,
-    keep_every=6,
+    keep_every=100,
     threads=1,
 )
 

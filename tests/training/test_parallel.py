@@ -55,24 +55,27 @@ def test_any_number_of_processes_sees_the_same_global_batch(
             assert max(tokens) - min(tokens) <= 2 * int(seen.max())
 
 
-LONG = {"to": "long", "name": "masked", "steps": 100, "keep_every": 50, "learning_rate": 1e-3}
+LONG = {"to": "long", "name": "masked", "steps": 100, "learning_rate": 1e-3}
+SHORT = {"to": "short", "name": "masked", "steps": 16, "keep_every": 6}
+# With modules, of two stacks, in several passes: the others are tried with two processes.
+OF_FOUR = ("replaced", "span_corruption", "mixture")
 SINGLE = {**LONG, "to": "single", "single": True}
 
 
 def runs(count: int) -> list[dict[str, Any]]:
     """What ``count`` processes train."""
-    found = [LONG, SINGLE, *every_objective("ddp")]
+    found = [LONG, SINGLE, *(run for run in every_objective("ddp") if count < 4 or run["name"] in OF_FOUR)]
     if count == 2:
-        shards = {**LONG, "to": "shards", "parallel": "fsdp"}
-        found += [shards, *every_objective("fsdp")]
+        found += [{**LONG, "to": "shards", "parallel": "fsdp"}, *every_objective("fsdp")]
         # Broken off and gone on with: the lines and the weights are the same to the bit.
-        for run in ({**LONG, "to": "cut-ddp"}, {**shards, "to": "cut-fsdp"}):
-            found += [{**run, "stop": 70}, run]
+        for kind in ("ddp", "fsdp"):
+            run = {**SHORT, "to": f"cut-{kind}", "parallel": kind}
+            found += [{**run, "to": f"short-{kind}"}, {**run, "stop": 9}, run]
         found += [{"to": f"ddp-{name}", "name": "causal", "optimizer": name} for name in ("sgd", "muon", "adafactor")]
         found += [{"to": "fsdp-sgd", "name": "causal", "optimizer": "sgd", "parallel": "fsdp"}]
     else:
         # From the checkpoint that two processes left in these folders.
-        found += [{**LONG, "to": f"from-{kind}"} for kind in ("ddp", "fsdp")]
+        found += [{**SHORT, "to": f"from-{kind}"} for kind in ("ddp", "fsdp")]
     return found
 
 
@@ -83,7 +86,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]
     found: dict[int, dict[str, Any]] = {}
     for count in (2, 1, 4):
         for kind, source in {"ddp": "cut-ddp", "fsdp": "cut-fsdp"}.items() if count != 2 else ():
-            _as_it_was_at_step_50(folders[2] / source, folders[count] / f"from-{kind}")
+            _as_it_was_at_step_6(folders[2] / source, folders[count] / f"from-{kind}")
         asked = runs(count)
         alone = [
             learn(folders[1] / run["to"], **{k: v for k, v in run.items() if k != "to"}) for run in asked * (count == 1)
@@ -98,10 +101,10 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]
     return found
 
 
-def _as_it_was_at_step_50(source: Path, to: Path) -> None:
+def _as_it_was_at_step_6(source: Path, to: Path) -> None:
     shutil.copytree(source, to)
     for place in (to / "checkpoints").glob("step-*"):
-        if place.name != "step-00000050":
+        if place.name != "step-00000006":
             shutil.rmtree(place)
 
 
@@ -124,7 +127,7 @@ def test_the_losses_of_100_steps_with_dropout_are_those_of_one_process(learnt: d
 @pytest.mark.parametrize("name", CASES)
 def test_every_objective_learns_the_same(learnt: dict[int, dict[str, Any]], name: str) -> None:
     expected = learnt[1][f"{name}-ddp"]
-    for count, kind in [(2, "ddp"), (4, "ddp"), (2, "fsdp")]:
+    for count, kind in [(2, "ddp"), (2, "fsdp"), *([(4, "ddp")] if name in OF_FOUR else [])]:
         found = learnt[count][f"{name}-{kind}"]
         assert losses(found) == pytest.approx(losses(expected), rel=1e-9), (count, kind)
         assert found["sums"] == pytest.approx(expected["sums"], rel=1e-7), (count, kind)
@@ -142,12 +145,12 @@ def test_every_optimizer_learns_the_same(learnt: dict[int, dict[str, Any]]) -> N
 def test_two_processes_go_on_to_the_bit_and_one_and_four_on_the_same_curve(
     learnt: dict[int, dict[str, Any]], kind: str
 ) -> None:
-    whole = learnt[2]["long" if kind == "ddp" else "shards"]
+    whole = learnt[2][f"short-{kind}"]
     assert learnt[2][f"cut-{kind}"] == whole
     for count in (1, 4):
         found = learnt[count][f"from-{kind}"]
         assert losses(found) == pytest.approx(losses(whole), rel=1e-9)
-        assert len(found["lines"]) == 100
+        assert [line["step"] for line in found["lines"]] == list(range(1, 17))
 
 
 class Two(Processes):
