@@ -146,8 +146,9 @@ def ours(work: Work, best: bool) -> Iterator[int]:
     from myna.objectives.settings import Masked
     from myna.presets import model_config
     from myna.tokens.pieces import Piece
-    from myna.training.loop import backward, make_batches, make_optimizer
+    from myna.training.batches import backward, make_batches
     from myna.training.machine import keep_freed_memory
+    from myna.training.optimizers import make_optimizer
     from myna.training.settings import TrainingConfig
 
     after = None if work.natural else 5

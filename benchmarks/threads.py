@@ -33,7 +33,7 @@ def side() -> Iterator[int]:
     from myna.objectives.masked import MaskedLM
     from myna.presets import model_config
     from myna.tokens.pieces import Piece
-    from myna.training.loop import backward, make_batches
+    from myna.training.batches import backward, make_batches
     from myna.training.machine import keep_freed_memory
 
     class Texts:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from myna.errors import InputError, MynaError
+from myna.errors import ElsewhereError, InputError, MynaError
 
 if TYPE_CHECKING:
     from myna.corpus.sources import Format
@@ -63,6 +63,7 @@ def run(
     """Do what a recipe describes and is not done yet."""
     from myna import stages
     from myna.recipe import in_every_training, read_recipe
+    from myna.training import processes
 
     described = read_recipe(recipe, set_ or [])
     if skip_bad_batches:
@@ -71,10 +72,13 @@ def run(
     planned = stages.plan(described, folder)
     due = [stage for stage in planned if fresh or stage.state != "done"]
     if dry_run:
-        _print_plan(folder, planned, due, as_json)
+        if processes.rank() == 0:
+            _print_plan(folder, planned, due, as_json)
         return
-    stages.run(described, folder, fresh=fresh, observer=_observer())
-    _print_outcome(folder, planned, due, as_json)
+    first = processes.rank() == 0
+    stages.run(described, folder, fresh=fresh, observer=_observer() if first else None)
+    if first:
+        _print_outcome(folder, planned, due, as_json)
 
 
 @app.command()
@@ -341,6 +345,8 @@ def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and leaves: 0 done, 1 failed on the way, 2 wrong use or input, 130 and 143 interrupted."""
+    from myna.training import processes
+
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in given
     # Read when torch is imported: as many threads as were asked for compute each time, and so the same sums.
@@ -358,10 +364,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         line, code = _explain(error)
-        if line:
+        if line and processes.tells(error):
             print(f"myna: {line}", file=sys.stderr)
     # Typer makes its own code of an interrupt; a training that was ended by SIGTERM has saved itself.
-    if code in (130, 143):
+    if code in (130, 143) and processes.rank() == 0:
         print("myna: interrupted; the same command goes on where it was", file=sys.stderr)
     raise SystemExit(code if isinstance(code, int) else 0)
 
@@ -370,6 +376,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
     """What to say of an error, in one line, and the exit code."""
     if isinstance(error, MynaError):
         return str(error if error.where is None else error.at(_from_here(error.where))), error.exit_code
+    if isinstance(error, ElsewhereError):
+        return "", error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "", 130
     if isinstance(error, SystemExit):

@@ -46,3 +46,11 @@ class RunError(MynaError):
     """Something failed on the way, as a full disk or a folder in use: exit code 1."""
 
     exit_code = 1
+
+
+class ElsewhereError(Exception):
+    """Another process of the same run has failed, and says so itself: this one ends with its exit code, silently."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(f"another process has ended with {exit_code}")

@@ -76,6 +76,12 @@ def open_new(path: Path) -> IO[bytes]:
     return open(path, "wb")
 
 
+def sync(stream: IO[bytes]) -> None:
+    """Waits until what was written to a file is on the disk, for one that another process will rename."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
 @contextlib.contextmanager
 def new_folder(path: Path | str) -> Iterator[Path]:
     """Gives a folder to fill beside ``path``; when the block ends well it becomes ``path``, whole.

@@ -79,6 +79,7 @@ def finetune(
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
+    from myna.training.processes import processes
 
     seed = seed if config.seed is None else config.seed
     ledger = Ledger()
@@ -110,6 +111,8 @@ def finetune(
     progress = train(
         model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
     )
+    if not processes().first:
+        return Ledger()
     described = {
         "name": folder.name,
         "task": config.task,

@@ -144,12 +144,14 @@ def pretrain(
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
+    from myna.training.processes import first_before_others, processes
     from myna.training.sampling import make_sampler
 
     seed = seed if config.seed is None else config.seed
     needed = config.objective_settings().declaration()
     tokenizer = Tokenizer.open(tokenizer_folder)
-    tokenizer = with_special_tokens(tokenizer, folder / "tokenizer", needed.mask, needed.sentinels)
+    with first_before_others():
+        tokenizer = with_special_tokens(tokenizer, folder / "tokenizer", needed.mask, needed.sentinels)
     objective = make_objective(config, tokenizer)
     parts = config.model.model_dump(exclude_unset=True)
     origin = None if start_from is None else Origin.read(start_from)
@@ -190,6 +192,8 @@ def pretrain(
         validations=config.validations,
         report=report,
     )
+    if not processes().first:
+        return Ledger()
     facts = {
         "name": folder.name,
         "task": f"{config.objective} language model",
@@ -272,7 +276,7 @@ def _validation(
     """The mean loss over pieces spread evenly over the validation splits; None where there is no text in them."""
     import torch
 
-    from myna.training.loop import make_batches, total_counts
+    from myna.training.batches import make_batches, total_counts
 
     objective = objective.at(1.0)
     items = objective.items(stores, maximum_length)

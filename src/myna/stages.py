@@ -21,6 +21,7 @@ from myna.fingerprints import KnownFiles, Record, difference
 from myna.kinds import KINDS, Kind, Needs
 from myna.ledger import Ledger
 from myna.recipe import Recipe, read_recipe, to_toml
+from myna.training import processes
 
 State = Literal["done", "missing", "changed", "interrupted"]
 
@@ -93,13 +94,31 @@ def run(
 
     ``changes`` are as those of :func:`~myna.recipe.read_recipe`; ``fresh`` does all stages anew. Raises an
     :class:`InputError` for what is wrong with the recipe or its text, a :class:`~myna.errors.RunError` where the
-    folder is in use or the disk is full; what was done by then stays.
+    folder is in use or the disk is full; what was done by then stays. Of several processes (``training/processes.py``)
+    the first does so, and the others take part in its trainings.
     """
     observer = observer or Observer()
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, changes)
     folder = run_folder(recipe, to)
     for kind in KINDS:
         kind.stages(recipe)  # A source that is not there is told before anything is written.
+    with processes.joined() as group:
+        if group.first:
+            _run(recipe, folder, fresh, observer)
+        else:
+            _take_part(recipe, folder)
+    return folder
+
+
+def _take_part(recipe: Recipe, folder: Path) -> None:
+    """Does no stage but takes part in the trainings of the process that does them, as long as that runs."""
+    kinds = {kind.name: kind for kind in KINDS}
+    while (key := processes.announced()) is not None:
+        kind, _, name = key.partition(".")
+        kinds[kind].work(recipe, folder, name, folder / kind / name, lambda what, share: None)
+
+
+def _run(recipe: Recipe, folder: Path, fresh: bool, observer: Observer) -> None:
     with files.lock(folder):
         files.sweep(folder)
         known = KnownFiles(folder / ".inputs.json")
@@ -117,7 +136,6 @@ def run(
             raise
         finally:
             observer.close()
-    return folder
 
 
 def run_folder(recipe: Recipe, to: Path | str | None = None) -> Path:
@@ -208,6 +226,7 @@ def _do(stage: Stage, recipe: Recipe, folder: Path, fresh: bool, observer: Obser
             _start_over(stage)
         elif _read(stage.folder / "started.json").get("fingerprint") != stage.fingerprint:
             _take_over(stage)
+        processes.announce(stage.key)
         ledger = stage.kind.work(recipe, folder, stage.name, stage.folder, report)
         seconds = max(time.monotonic() - began, _trained_seconds(stage.folder))
         _finish(stage, stage.folder, ledger, seconds)

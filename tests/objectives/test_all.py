@@ -18,7 +18,7 @@ from myna.objectives.language import LanguageObjective, Vocabulary
 from myna.objectives.mixture import MixedBatch
 from myna.objectives.protocol import Batch
 from myna.objectives.settings import ObjectiveTables
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 
 from ..model.test_transformer import SMALL
 from ..stores import random_store

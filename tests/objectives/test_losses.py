@@ -18,7 +18,7 @@ from myna.objectives.causal import CausalLM
 from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.masked import MaskedLM
 from myna.objectives.protocol import Batch, Loss, Objective, Term
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 
 from ..model.test_transformer import SMALL
 from ..stores import VOCABULARY, random_store

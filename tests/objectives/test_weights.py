@@ -13,7 +13,7 @@ from myna import randomness
 from myna.pretraining import PretrainConfig, pretrain
 from myna.tokens.sources import Sources, SourceSampler
 from myna.tokens.store import TokenStore
-from myna.training.loop import make_batches
+from myna.training.batches import make_batches
 
 from ..stores import random_store
 from .conftest import SIZES, River

@@ -22,7 +22,7 @@ from myna.tasks.examples import Example, counts
 from myna.tasks.tagging import Tagging
 from myna.tasks.task import Task
 from myna.tokens.tokenizer import Tokenizer
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 
 from .material import ALPHABET, micro_config, parts, tokenizer_folder
 

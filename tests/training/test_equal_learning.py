@@ -23,7 +23,7 @@ from myna.objectives.masked import MaskedLM
 from myna.objectives.protocol import Batch
 from myna.objectives.settings import Masked
 from myna.tokens.sampler import Sampler
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 from myna.training.optimizers import make_optimizer
 from myna.training.schedules import make_schedule
 from myna.training.settings import TrainingConfig

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from myna.model.heads import Model
 from myna.objectives.masked import MaskedLM
 from myna.objectives.protocol import Batch, Loss
 from myna.training import loop
+from myna.training.parallel import Alone
 
 from ..stores import VOCABULARY
 from .runs import CONFIG, metrics, run, steps, weights
@@ -104,18 +106,18 @@ def test_forty_that_are_injected_are_each_found_within_their_step_and_named(
 
 
 def harm_state(patch: pytest.MonkeyPatch, name: str, part: str, step: int) -> None:
-    real = loop.backward
+    real = Alone.backward
 
-    def backward(objective: Harmed, model: Model, batches: list[Batch], precision: str) -> float:
+    def backward(self: Alone, objective: Harmed, model: Model, *rest: Any) -> float:
         if objective.step == step:
             kept = optimizers[0].parts[0].state[dict(model.named_parameters())[name]]
             kept[part].flatten()[0] = float("nan")
-        return real(objective, model, batches, precision)
+        return real(self, objective, model, *rest)
 
     optimizers: list = []
     make = loop.make_optimizer
     patch.setattr(loop, "make_optimizer", lambda *a: (optimizers.append(make(*a)), optimizers[0])[1])
-    patch.setattr(loop, "backward", backward)
+    patch.setattr(Alone, "backward", backward)
 
 
 def test_a_part_of_the_model_that_overflows_is_named(tmp_path: Path) -> None:

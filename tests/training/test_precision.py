@@ -14,7 +14,7 @@ from myna.objectives.causal import CausalLM
 from myna.objectives.losses import linear_cross_entropy
 from myna.objectives.masked import MaskedLM
 from myna.objectives.settings import Causal, Masked
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 from myna.training.settings import TrainingConfig
 
 from ..model.test_transformer import SMALL

@@ -12,7 +12,7 @@ from myna.model.config import ModelConfig
 from myna.model.heads import build
 from myna.objectives.causal import CausalLM
 from myna.objectives.masked import MaskedLM
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 from myna.training.recompute import recomputing
 
 from ..objectives.test_losses import BERT, GPT

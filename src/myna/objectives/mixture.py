@@ -47,6 +47,11 @@ class MixedBatch(Batch):
         """How many tokens a model reads in all of them."""
         return sum(batch.size for _, batch in self.parts)
 
+    def passes(self) -> list[Batch]:
+        """One for each objective in it."""
+        inner = [(member, part) for member, batch in self.parts for part in batch.passes()]
+        return [replace(self, parts=(part,)) for part in inner]
+
 
 class Mixture(LanguageObjective):
     """Several objectives by weight."""

@@ -67,6 +67,14 @@ class Batch:
         """How many tokens a model reads in it."""
         return len(self.tokens.ids) + (0 if self.target is None else len(self.target.ids))
 
+    def passes(self) -> list[Batch]:
+        """It in parts whose losses add up to its own, each of which goes through a model's layers once.
+
+        Processes that share a model's weights go through them together. A batch that one of them goes through twice
+        and another once must say so here.
+        """
+        return [self]
+
 
 class Items(Protocol):
     """A sequence of items and the tokens that each takes in a batch."""

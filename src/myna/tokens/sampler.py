@@ -157,6 +157,22 @@ def micro_batches(lengths: NDArray[np.int64], most_tokens: int, group: int = 1) 
     return [np.array(piece) for piece in found]
 
 
+def share(lengths: NDArray[np.int64], rank: int, count: int, group: int = 1) -> NDArray[np.int64]:
+    """The items of a step that fall to process ``rank`` of ``count``: indices into ``lengths``, in the step's order.
+
+    They are dealt by length, forth and back, so that all have about as many of each length, which is as many tokens
+    and as much work. Neighbours of a ``group`` are dealt together. There may be none.
+    """
+    firsts = np.arange(0, len(lengths), group)
+    totals = np.add.reduceat(lengths, firsts) if len(lengths) else lengths
+    rounds, places = np.divmod(np.arange(len(firsts)), count)
+    places = np.where(rounds % 2 == 0, places, count - 1 - places)
+    mine = np.argsort(totals, kind="stable")[places == rank]
+    members = (np.sort(mine)[:, None] * group + np.arange(group)).ravel()
+    result: NDArray[np.int64] = members[members < len(lengths)]
+    return result
+
+
 def _members(groups: NDArray[np.int64], group: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The items of some groups, in the order of their lengths."""
     members = (groups[:, None] * group + np.arange(group)).ravel()

@@ -1,7 +1,9 @@
 """Checkpoints: the whole state of a run at a step, in safetensors and JSON.
 
 ``checkpoints/step-00001000/`` holds ``weights.safetensors``, ``optimizer.safetensors``, ``state.json`` and, written
-last, ``manifest.json`` with the size and the checksum of each. The folder is filled beside its place, every file of it
+last, ``manifest.json`` with the size and the checksum of each. Where several processes share the weights, each writes
+its rows of every tensor (``weights-00001-of-00002.safetensors`` …), and a whole tensor is those of all, one after the
+other; any number of processes reads it. The folder is filled beside its place, every file of it
 synced, and renamed; the folder around it is synced too. So a checkpoint that has its name is whole, and it is verified
 all the same before it is trusted: one bit that changed anywhere in it is found. There is no random state in it:
 randomness is a function of the step.
@@ -9,25 +11,32 @@ randomness is a function of the step.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from myna import files
 from myna.errors import InputError, MynaError
 from myna.training.optimizers import Optimizers
+from myna.training.processes import ALONE, Processes
 
-_FILES = {"weights.safetensors", "optimizer.safetensors", "state.json"}
+_PARTS = ("weights", "optimizer")
+_OF_SEVERAL = re.compile(r"weights-00001-of-(\d{5})\.safetensors")
 # Names, shapes and JSON beside the numbers themselves, for each tensor and in all: more than they take.
 _BESIDE_A_TENSOR, _BESIDE = 512, 1 << 16
+
+
+Own = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,26 +56,49 @@ class Keeping:
     steps: tuple[int, ...] = ()
 
 
-def save_checkpoint(folder: Path, optimizer: Optimizers, state: Mapping[str, Any], keeping: Keeping) -> None:
+def save_checkpoint(
+    folder: Path, optimizer: Optimizers, state: Mapping[str, Any], keeping: Keeping, processes: Processes = ALONE
+) -> None:
     """Writes the checkpoint of ``state["step"]`` and clears those that need not stay.
 
-    A disk without room for it is a :class:`~myna.errors.RunError` before anything is written.
+    All ``processes`` call it together: each writes what its optimizer moves, and the first all the rest, when the
+    others have written and synced theirs. A disk without room is a :class:`~myna.errors.RunError` before anything is
+    written.
     """
-    weights, moments = _weights(optimizer.parameters), optimizer.state()
-    tensors = [*weights.values(), *moments.values()]
+    parts = {"weights": _weights(optimizer.parameters), "optimizer": optimizer.state()}
+    tensors = [tensor for part in parts.values() for tensor in part.values()]
     size = sum(tensor.nbytes + _BESIDE_A_TENSOR for tensor in tensors) + _BESIDE
-    files.check_room(folder, size)
-    with files.new_folder(folder / "checkpoints" / f"step-{state['step']:08d}") as place:
-        with files.open_new(place / "weights.safetensors") as stream:
-            stream.write(save(weights))
-        with files.open_new(place / "optimizer.safetensors") as stream:
-            stream.write(save(moments))
-        with files.open_new(place / "state.json") as stream:
-            stream.write(json.dumps(dict(state), ensure_ascii=False).encode())
-        manifest = _as_bytes({"files": files.manifest(place)})
-        with files.open_new(place / "manifest.json") as stream:
-            stream.write(manifest)
-    _clear(folder, keeping)
+    if processes.first:
+        files.check_room(folder, size * processes.count)
+    with contextlib.ExitStack() as stack:
+        whole = folder / "checkpoints" / f"step-{state['step']:08d}"
+        made = stack.enter_context(files.new_folder(whole)) if processes.first else None
+        place = Path(processes.from_first(str(made)))
+        processes.together(lambda: _write_parts(place, parts, processes))
+        if processes.first:
+            with files.open_new(place / "state.json") as stream:
+                stream.write(json.dumps(dict(state), ensure_ascii=False).encode())
+            manifest = _as_bytes({"files": files.manifest(place)})
+            with files.open_new(place / "manifest.json") as stream:
+                stream.write(manifest)
+    if processes.first:
+        _clear(folder, keeping)
+
+
+def _write_parts(place: Path, parts: Mapping[str, Mapping[str, Tensor]], processes: Processes) -> None:
+    names = dict(zip(_PARTS, _names(processes.count), strict=True))
+    for part, tensors in parts.items():
+        with files.open_new(place / names[part][processes.rank]) as stream:
+            stream.write(save(dict(tensors)))
+            if processes.count > 1:
+                files.sync(stream)
+
+
+def _names(count: int) -> list[list[str]]:
+    """The files of the weights, and those of the optimizer, that ``count`` processes write."""
+    if count == 1:
+        return [[f"{part}.safetensors"] for part in _PARTS]
+    return [[f"{part}-{n:05d}-of-{count:05d}.safetensors" for n in range(1, count + 1)] for part in _PARTS]
 
 
 def newest_checkpoint(
@@ -88,14 +120,40 @@ def newest_checkpoint(
     return None
 
 
-def restore(checkpoint: Checkpoint, optimizer: Optimizers) -> None:
-    """Fills the parameters and the optimizer; a checkpoint of other ones is an :class:`InputError`."""
-    fill(optimizer.parameters, load_file(checkpoint.folder / "weights.safetensors"), checkpoint.folder)
+def restore(checkpoint: Checkpoint, optimizer: Optimizers, own: Own = lambda whole: whole) -> None:
+    """Fills the parameters and the optimizer; a checkpoint of other ones is an :class:`InputError`.
+
+    ``own`` says which part of a whole tensor, a parameter's or one of its shape, this process keeps.
+    """
+    weights, moments = (_read(checkpoint.folder, names, own) for names in _names(_count(checkpoint.folder)))
+    fill(optimizer.parameters, weights, checkpoint.folder)
     try:
-        optimizer.load(load_file(checkpoint.folder / "optimizer.safetensors"))
+        optimizer.load(moments)
     except InputError as error:
         remedy = "remove that folder, or go back to the optimizer it belongs to"
         raise InputError(error.what, where=checkpoint.folder, remedy=remedy) from None
+
+
+def open_checkpoint(place: Path) -> Checkpoint:
+    """The checkpoint in a folder that another process has verified."""
+    return Checkpoint(place, files.read_object(place / "state.json"))
+
+
+def _count(place: Path) -> int:
+    """How many processes wrote a checkpoint's weights."""
+    found = (_OF_SEVERAL.fullmatch(path.name) for path in place.iterdir())
+    return next((int(match[1]) for match in found if match), 1)
+
+
+def _read(place: Path, names: Sequence[str], own: Own) -> dict[str, Tensor]:
+    with contextlib.ExitStack() as stack:
+        parts = [stack.enter_context(safe_open(place / name, "pt")) for name in names]
+        held = parts[0].keys()
+        return {name: own(_whole([part.get_tensor(name) for part in parts])) for name in held}
+
+
+def _whole(rows: Sequence[Tensor]) -> Tensor:
+    return rows[0] if len(rows) == 1 or rows[0].ndim == 0 else torch.cat(list(rows))
 
 
 def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], where: Path) -> None:
@@ -115,12 +173,12 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
 # checkpoint leaves the older ones, and those that a checkpoint needs stay as long as it does.
 
 
-def save_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> str:
+def save_best(folder: Path, weights: Mapping[str, Tensor], step: int) -> str:
     """Keeps the weights of a step beside the checkpoints, and gives their SHA-256.
 
     A state that has it as ``best_sha256``, with the step in ``best``, makes them a part of its checkpoint.
     """
-    content = save(_weights(parameters))
+    content = save(dict(weights))
     files.write_bytes(_best_path(folder, step), content)
     return hashlib.sha256(content).hexdigest()
 
@@ -177,7 +235,8 @@ def _verified(place: Path) -> Checkpoint:
     manifest = files.read_object(place / "manifest.json")
     files.verify(place, manifest.get("files"))
     # The manifest can't hold its own checksum, but there is only one way to write it down.
-    if set(manifest) != {"files"} or set(manifest["files"]) != _FILES:
+    expected = {"state.json", *(name for names in _names(_count(place)) for name in names)}
+    if set(manifest) != {"files"} or set(manifest["files"]) != expected:
         raise InputError("this file is damaged", where=place / "manifest.json")
     if (place / "manifest.json").read_bytes() != _as_bytes(manifest):
         raise InputError("this file is damaged", where=place / "manifest.json")

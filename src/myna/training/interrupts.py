@@ -38,6 +38,10 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def waiting(self) -> int | None:
+        """The signal that came in a block that is held, if one did."""
+        return self._waiting
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """A block that a signal does not break off; one that came in it is raised at its end."""
@@ -48,13 +52,14 @@ class Interrupts:
             self._held -= 1
         if self._waiting is not None and not self._held:
             waiting, self._waiting = self._waiting, None
-            raise _error(waiting)
+            raise error_of(waiting)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if not self._held:
-            raise _error(number)
+            raise error_of(number)
         self._waiting = number
 
 
-def _error(number: int) -> BaseException:
+def error_of(number: int) -> BaseException:
+    """What a signal raises."""
     return SystemExit(TERMINATED) if number == signal.SIGTERM else KeyboardInterrupt()

@@ -8,33 +8,36 @@ same weights, bit for bit on one CPU with the same number of threads.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from myna import files, randomness
 from myna.errors import InputError, RunError
 from myna.model.heads import Model
-from myna.objectives.protocol import Batch, Grouped, Items, Objective, Scheduled
-from myna.tokens.sampler import micro_batches
+from myna.objectives.protocol import Batch, Items, Objective, Scheduled
 from myna.training import checkpoint, guards
+from myna.training.batches import added, make_batches, total_counts
 from myna.training.continuing import Owner
 from myna.training.interrupts import Interrupts
-from myna.training.machine import note_peak, release_freed_memory, use_machine
+from myna.training.machine import note_peak, release_freed_memory
+from myna.training.machines import use_machines
 from myna.training.measuring import Manner, choose
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
-from myna.training.precision import computing
+from myna.training.parallel import Alone, wrap
+from myna.training.processes import Processes, processes
 from myna.training.recompute import recomputing
 from myna.training.sampling import AnySampler, make_sampler, total_steps
 from myna.training.schedules import Schedule, make_schedule
-from myna.training.settings import Precision, TrainingConfig
+from myna.training.settings import TrainingConfig
 from myna.training.throughput import Throughput
 
 Report = Callable[[str, float], None]
@@ -78,6 +81,11 @@ class _Training:
     progress: Progress
     monitors: Monitors
     bad: dict[int, str]
+    parallel: Alone
+
+    @property
+    def processes(self) -> Processes:
+        return self.parallel.processes
 
 
 def train(
@@ -103,23 +111,27 @@ def train(
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
     ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
 
+    Where there are several processes (``training/processes.py``) all call it alike, and the first alone writes.
+
     SIGTERM and Ctrl-C end it with a checkpoint. What is not a number ends it with a :class:`RunError` that names it.
     """
-    parameters = dict(model.named_parameters())
-    for name, module in objective.modules().items():
-        parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
+    group = processes()
     seed = seed if config.seed is None else config.seed
     sampler = make_sampler(items, config, seed)
     steps = total_steps(config, sampler)
-    machine = use_machine(folder, config, lambda: choose(model, objective, items, sampler, config, steps), report)
-    schedule, optimizer = make_schedule(config, steps), make_optimizer(parameters, config)
+    machine = use_machines(
+        folder, config, group, lambda: choose(model, objective, items, sampler, config, steps), report
+    )
+    manner = Manner.kept(machine)
+    parallel = wrap(model, objective.modules(), config, group, manner.precision)
+    schedule, optimizer = make_schedule(config, steps), make_optimizer(parallel.parameters, config)
     ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
-    progress = _resume(folder, optimizer, ours, report)
+    progress = _resume(folder, optimizer, ours, report, parallel)
     if progress.step:
         epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
         report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
     recomputed = [model, *objective.modules().values()] if config.recompute else []
-    with Interrupts() as interrupts, recomputing(recomputed):
+    with Interrupts() as interrupts, group.answering(interrupts.waiting), recomputing(recomputed):
         run = _Training(
             model,
             objective,
@@ -132,58 +144,27 @@ def train(
             sampler,
             schedule,
             optimizer,
-            Manner.kept(machine),
-            Throughput(model, machine["matrix_gflops"]),
+            manner,
+            Throughput(model, machine["matrix_gflops"] * group.count),
             interrupts,
             progress,
-            open_monitors(folder, config.track, progress.step, progress.validated),
+            open_monitors(folder, config.track, progress.step, progress.validated) if group.first else Monitors([]),
             _known_bad(folder),
+            parallel,
         )
         try:
-            _go_on(run, validate, _validation_steps(run, validations) if validate else set(), report)
+            # Several processes answer a signal together, between two steps.
+            with interrupts.held() if group.count > 1 else contextlib.nullcontext():
+                _go_on(run, validate, _validation_steps(run, validations) if validate else set(), report)
         finally:
             run.monitors.close()
+    parallel.finish()
     if keep_best and progress.best is not None:
-        checkpoint.restore_best(folder, parameters, progress.best["step"])
-    note_peak(folder)
+        checkpoint.restore_best(folder, parallel.parameters, progress.best["step"])
+    if group.first:
+        note_peak(folder)
     release_freed_memory()
     return progress
-
-
-def make_batches(
-    objective: Objective, items: Items, chosen: Sequence[int], most_tokens: int, key: int | None
-) -> list[Batch]:
-    """The micro-batches of one step. ``chosen`` are its items; their place in it is what their draws depend on."""
-    lengths = items.lengths[np.asarray(chosen)]
-    group = objective.group if isinstance(objective, Grouped) else 1
-    return [
-        objective.batch([items[int(chosen[n])] for n in numbers], numbers, key)
-        for numbers in micro_batches(lengths, most_tokens, group)
-    ]
-
-
-def backward(objective: Objective, model: Model, batches: Sequence[Batch], precision: Precision = "float32") -> float:
-    """Adds the gradients of a step to the parameters, and gives its loss; products are made in ``precision``.
-
-    The counts of all micro-batches are added up first, so that every backward is final.
-    """
-    counts = total_counts(batches)
-    total = 0.0
-    for batch in batches:
-        with computing(model, precision):
-            loss = objective.loss(model, batch).total(counts)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-    return total
-
-
-def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
-    """How many targets each term has in all batches of a step."""
-    counts: dict[str, int] = {}
-    for batch in batches:
-        for name, count in batch.counts.items():
-            counts[name] = counts.get(name, 0) + count
-    return counts
 
 
 def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due: set[int], report: Report) -> None:
@@ -194,12 +175,13 @@ def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due:
     try:
         while True:
             if validate and progress.step in due and progress.validated < progress.step:
-                figures = validate()
+                (figures, *_) = run.parallel.agree(partial(run.parallel.inside, validate))
                 with run.interrupts.held():
                     progress.seconds = time.monotonic() - began
                     _note_validation(run, figures)
             always = progress.step == steps or progress.step in due or _is_kept(run)
-            if saved_step < progress.step and (always or time.monotonic() - saved >= config.checkpoint_seconds):
+            long = run.processes.from_first(time.monotonic() - saved >= config.checkpoint_seconds)
+            if saved_step < progress.step and (always or long):
                 with run.interrupts.held():
                     _save(run)
                 saved, saved_step = time.monotonic(), progress.step
@@ -222,41 +204,56 @@ def _step(run: _Training, began: float, report: Report) -> None:
     objective = run.objective
     if isinstance(objective, Scheduled):
         objective = objective.at(progress.step / steps)
-    batches = make_batches(objective, run.items, chosen, run.manner.micro_batch_tokens, key)
-    measured = _gradient(run, objective, chosen, batches)
+    some = partial(make_batches, objective, run.items, chosen, run.manner.micro_batch_tokens, key)
+    batches: list[Batch] = []
+
+    def make() -> dict[str, Any]:
+        batches.extend(some(run.processes.rank, run.processes.count))
+        return {"counts": total_counts(batches), "tokens": sum(batch.size for batch in batches)}
+
+    made = run.processes.together(make)
+    tokens, counts = sum(part["tokens"] for part in made), added([part["counts"] for part in made])
+    measured = _gradient(run, objective, chosen, batches, counts, some)
     with run.interrupts.held():
         if "skipped" in measured:
             _note_skipped(run, measured["skipped"])
         else:
             run.optimizer.step(measured["learning_rate"])
-            fault = guards.fault_of_weights(run.optimizer)
+            fault = run.parallel.agreed(guards.fault_of_weights(run.optimizer))
             if fault:
                 raise _not_a_number(run, fault, chosen, "lower learning_rate and run again")
         progress.step += 1
-        progress.tokens += sum(batch.size for batch in batches)
+        progress.tokens += tokens
         progress.seconds = time.monotonic() - began
         if "skipped" in measured or progress.step % run.config.log_steps == 0 or progress.step == steps:
             _log(run, measured)
-    run.throughput.step(batches, time.monotonic() - started)
+    run.throughput.step(batches, time.monotonic() - started, tokens)
     how = f"loss {measured['loss']:.3f}" if "loss" in measured else "skipped"
     pace = run.throughput.describe(steps - progress.step)
     report(f"step {progress.step} of {steps}, {how}, {pace}", progress.step / steps)
 
 
-def _gradient(run: _Training, objective: Objective, chosen: Sequence[int], batches: Sequence[Batch]) -> dict[str, Any]:
+def _gradient(
+    run: _Training,
+    objective: Objective,
+    chosen: Sequence[int],
+    batches: Sequence[Batch],
+    counts: Mapping[str, int],
+    spare: Callable[[], list[Batch]],
+) -> dict[str, Any]:
     """Leaves the clipped gradient of a step in the parameters, and gives its figures, or why it is ``skipped``."""
     step = run.progress.step
     if step + 1 in run.bad:
         return {"skipped": run.bad[step + 1]}
     run.optimizer.zero_grad()
-    loss = backward(objective, run.model, batches, run.manner.precision)
+    losses = run.parallel.agree(lambda: run.parallel.backward(objective, run.model, batches, counts, spare))
+    run.parallel.add_up()
+    loss, norm = sum(losses), run.parallel.norm()
     parameters = [p for p in run.optimizer.parameters.values() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if math.isfinite(loss) and math.isfinite(norm.item()):
         nn.utils.clip_grads_with_norm_(parameters, run.config.clip, norm)
         return {"loss": loss, "learning_rate": run.schedule.rate(step), "gradient_norm": norm.item()}
-    with computing(run.model, run.manner.precision):
-        fault = guards.fault_of_step(objective, run.model, run.optimizer, batches)
+    fault = run.parallel.fault_of_step(objective, run.model, run.optimizer, batches)
     if not run.config.skip_bad_batches or fault.startswith("the weight"):
         remedy = "lower learning_rate, or leave such batches out with --skip-bad-batches"
         raise _not_a_number(run, fault, chosen, remedy)
@@ -272,7 +269,8 @@ def _note_skipped(run: _Training, fault: str) -> None:
     run.progress.skipped.append(step)
     if step not in run.bad:
         run.bad[step] = fault
-        files.write_json(run.folder / "skipped.json", run.bad)
+        if run.processes.first:
+            files.write_json(run.folder / "skipped.json", run.bad)
 
 
 def _not_a_number(run: _Training, fault: str, chosen: Sequence[int], remedy: str) -> RunError:
@@ -309,7 +307,9 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
     if progress.best is None or figures["score"] > progress.best["score"]:
         progress.best = {"step": progress.step, "score": figures["score"]}
         if run.keeps_best:
-            progress.best_sha256 = checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
+            weights = run.parallel.wholes()
+            if run.processes.first:
+                progress.best_sha256 = checkpoint.save_best(run.folder, weights, progress.step)
 
 
 def _is_kept(run: _Training) -> bool:
@@ -319,7 +319,7 @@ def _is_kept(run: _Training) -> bool:
 
 
 def _save(run: _Training) -> None:
-    fault = guards.fault_of_state(run.optimizer)
+    fault = run.parallel.agreed(guards.fault_of_state(run.optimizer))
     if fault:
         what = f"{fault} is not a number at step {run.progress.step}"
         raise RunError(what, where=run.folder, remedy="lower learning_rate and run again")
@@ -327,14 +327,17 @@ def _save(run: _Training) -> None:
     steps = (run.schedule.stable_steps, *((best["step"],) if best and not run.keeps_best else ()))
     keeping = checkpoint.Keeping(run.config.keep, run.config.keep_every, steps)
     state = {**run.owner.state(), **vars(run.progress)}
-    checkpoint.save_checkpoint(run.folder, run.optimizer, state, keeping)
-    checkpoint.clear_unused_best(run.folder)
+    run.parallel.save(run.folder, run.optimizer, state, keeping)
+    if run.processes.first:
+        checkpoint.clear_unused_best(run.folder)
 
 
-def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) -> Progress:
+def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report, parallel: Alone) -> Progress:
     """Fills parameters and optimizer from the newest checkpoint, where there is one, and gives how far it is."""
-    newest = checkpoint.newest_checkpoint(
-        folder, lambda message: report(message, 0.0), lambda found: ours.suits(found.state)
+    newest = parallel.newest(
+        lambda: checkpoint.newest_checkpoint(
+            folder, lambda message: report(message, 0.0), lambda found: ours.suits(found.state)
+        )
     )
     if newest is None:
         return Progress()
@@ -344,9 +347,11 @@ def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) ->
             where=newest.folder,
             remedy="remove that folder, or run in another one with --to",
         )
-    checkpoint.restore(newest, optimizer)
+    checkpoint.restore(newest, optimizer, parallel.own)
     if not ours.owns(newest.state):
-        _forget_bad(folder, newest.state["step"])
+        if parallel.processes.first:
+            _forget_bad(folder, newest.state["step"])
+        parallel.processes.together(lambda: None)
     return Progress(**{name: newest.state[name] for name in vars(Progress()) if name in newest.state})
 
 

@@ -81,8 +81,7 @@ def measure_step(
     Batches are made as ``key`` says. After ``limit`` seconds nothing is repeated. Weights, their gradients, buffers,
     torch's generator and the number of threads are as before, to the bit.
     """
-    # The loop asks this module what to do.
-    from myna.training.loop import backward, make_batches
+    from myna.training.batches import backward, make_batches
 
     with untouched(model, objective):
         torch.set_num_threads(manner.threads)

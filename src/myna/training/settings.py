@@ -11,6 +11,7 @@ from myna.settings import Section, setting
 Optimizer = Literal["adamw", "sgd", "adafactor", "muon"]
 Shape = Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"]
 Cooldown = Literal["linear", "sqrt"]
+Parallel = Literal["ddp", "fsdp"]
 Tracker = Literal["tensorboard", "wandb"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -63,7 +64,10 @@ class TrainingConfig(Section):
     )
     recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
     threads: Count | None = setting(
-        None, "threads of torch; auto: measured (default: the processors there are)", "speed"
+        None, "threads of torch; auto: measured (default: the processors there are, or their share of them)", "speed"
+    )
+    parallel: Parallel = setting(
+        "ddp", "several processes: each holds the whole model, or (fsdp) its share of it", "speed"
     )
     checkpoint_seconds: float = setting(60.0, "time between checkpoints", "log", ge=0)
     keep: int = setting(2, "how many of the newest checkpoints stay", "log", gt=0)

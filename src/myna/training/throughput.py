@@ -22,10 +22,10 @@ class Throughput:
         self._model, self._matrix = model, matrix_gflops * 1e9
         self._steps: deque[tuple[float, int, float]] = deque(maxlen=_STEPS)
 
-    def step(self, batches: Sequence[Batch], seconds: float) -> None:
-        """Notes a step and how long it took."""
-        tokens = sum(batch.size for batch in batches)
-        self._steps.append((seconds, tokens, useful_flops(self._model, batches)))
+    def step(self, batches: Sequence[Batch], seconds: float, tokens: int) -> None:
+        """Notes a step and how long it took. Of its ``tokens`` these ``batches``, one process's, are as good as any."""
+        own = sum(batch.size for batch in batches)
+        self._steps.append((seconds, tokens, useful_flops(self._model, batches) * tokens / max(own, 1)))
 
     def describe(self, steps_left: int) -> str:
         """The speed over the last steps, memory, and the time for the steps that are left, for a line on the screen."""

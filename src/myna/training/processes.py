@@ -1,0 +1,318 @@
+"""The processes of one training: who they are, what they agree on, and how they end together.
+
+``torchrun`` starts them and says of each in the environment who it is (``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``,
+``LOCAL_WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); anything that sets these can start them, and where
+``MYNA_MEET`` names a file that is not there yet they meet in it, without a network address. The first process does a
+run as one process would; the others wait for its trainings and take part in them.
+
+What they agree on goes as JSON over Gloo, a few hundred bytes at a time, whatever the gradients go over. An error in
+one ends all: it is told once, by the process that has it, and all leave with its exit code. Where a process is gone
+without a word, the others find its connection closed. This module imports torch only where there are several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from myna.errors import ElsewhereError, InputError, RunError
+from myna.training.interrupts import error_of
+
+Result = TypeVar("Result")
+
+# Longer than a validation or a checkpoint takes; a process that is gone is noticed by its connection, not by this.
+_PATIENCE = timedelta(hours=6)
+# How often the others look whether a training begins.
+_LOOKS = 0.05
+# How the libraries say that nobody is at the other end: there is no type of error for that.
+_GONE = re.compile("gloo|nccl|connection|broken pipe|store|socket|no longer there", re.IGNORECASE)
+# What is agreed on seldom has more bytes; where it has, a second message carries it.
+_USUAL_BYTES = 1024
+
+
+def rank() -> int:
+    """The number of this process among those of the run, from 0; 0 where it is alone."""
+    return _number("RANK", 0)
+
+
+def count() -> int:
+    """How many processes the run has."""
+    return _number("WORLD_SIZE", 1)
+
+
+def local_count() -> int:
+    """How many of them are on this machine."""
+    return _number("LOCAL_WORLD_SIZE", count())
+
+
+def _number(name: str, otherwise: int) -> int:
+    given = os.environ.get(name, "")
+    if given and not given.isdecimal():
+        raise InputError(f"{name} = {given} is no number", remedy=f"unset {name}, or start with torchrun")
+    return int(given) if given else otherwise
+
+
+class Processes:
+    """All processes of a training, seen from one of them. This one is alone: it agrees with itself at no cost."""
+
+    rank, count = 0, 1
+
+    @contextlib.contextmanager
+    def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
+        """A block in which ``waiting`` tells the signal that this process has received and not answered yet."""
+        yield
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank; plain ones, as JSON has them."""
+        return [value]
+
+    def from_first(self, value: Any) -> Any:
+        """The value that the first process has."""
+        return self.gather(value if self.first else None)[0]
+
+    def together(self, work: Callable[[], Result]) -> list[Result]:
+        """What ``work`` gives in each process, by rank; plain values.
+
+        Where it raises in one, or one has received a signal, all leave here: the error is raised in its process, an
+        :class:`ElsewhereError` in the others, the interrupt of the signal in all.
+        """
+        return [work()]
+
+
+ALONE = Processes()
+
+
+class Joined(Processes):
+    """Several processes, over torch.distributed."""
+
+    def __init__(self) -> None:
+        import torch.distributed as dist
+
+        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self._waiting: Callable[[], int | None] = lambda: None
+
+    @contextlib.contextmanager
+    def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
+        self._waiting = waiting
+        try:
+            yield
+        finally:
+            self._waiting = lambda: None
+
+    def gather(self, value: Any) -> list[Any]:
+        data = json.dumps(value).encode()
+        with noticing():
+            found, lengths = self._exchange(data, _USUAL_BYTES)
+            if max(lengths) > _USUAL_BYTES:
+                found, _ = self._exchange(data, max(lengths))
+        return [json.loads(part) for part in found]
+
+    def _exchange(self, data: bytes, room: int) -> tuple[list[bytes], list[int]]:
+        import torch
+        import torch.distributed as dist
+
+        sent = len(data).to_bytes(8, "little") + data[:room].ljust(room, b" ")
+        mine = torch.frombuffer(bytearray(sent), dtype=torch.uint8)
+        received = [torch.empty_like(mine) for _ in range(self.count)]
+        dist.all_gather(received, mine)
+        parts = [part.numpy().tobytes() for part in received]
+        return [part[8:] for part in parts], [int.from_bytes(part[:8], "little") for part in parts]
+
+    def together(self, work: Callable[[], Result]) -> list[Result]:
+        result, own = None, None
+        try:
+            result = work()
+        except ElsewhereError:
+            raise
+        except Exception as error:
+            own = error
+            _claim()
+        said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": self._waiting()})
+        if own is not None:
+            raise own
+        codes = [part["error"] for part in said if part["error"] is not None]
+        if codes:
+            raise ElsewhereError(codes[0])
+        signals = [part["signal"] for part in said if part["signal"] is not None]
+        if signals:
+            raise error_of(signals[0])
+        return [part["result"] for part in said]
+
+
+def processes() -> Processes:
+    """The processes of this run: those that :func:`joined` has joined, or this one alone."""
+    return _Current.processes
+
+
+class _Current:
+    """What holds for this process as a whole, as its process group does in torch."""
+
+    processes: Processes = ALONE
+    store: Any = None
+    # Whether an error is this process's to tell; None as long as there is none.
+    told: bool | None = None
+    announced = 0
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Processes]:
+    """Joins the other processes that the environment speaks of; where it speaks of none, nothing happens.
+
+    An error that leaves the block is claimed: only the first process that has one tells it (:func:`tells`).
+    """
+    if count() == 1 or _Current.store is not None:
+        yield _Current.processes
+        return
+    import torch
+    import torch.distributed as dist
+
+    backend = "gloo"
+    if torch.cuda.is_available() and dist.is_nccl_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(_number("LOCAL_RANK", rank()) % torch.cuda.device_count())
+    meet = os.environ.get("MYNA_MEET")
+    place = "env://" if meet is None else f"file://{Path(meet).absolute()}"
+    try:
+        dist.init_process_group(backend, init_method=place, rank=rank(), world_size=count(), timeout=_PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        what = f"the processes of this run did not find each other ({str(error).splitlines()[0]})"
+        raise RunError(what, remedy="start them with torchrun, all at one time") from error
+    _Current.processes = Joined()
+    _Current.store = dist.distributed_c10d._get_default_store()
+    _Current.announced, _Current.told = 0, None
+    if rank() == 0:
+        _Current.store.set("myna/first", str(os.getpid()))
+    try:
+        yield _Current.processes
+    except BaseException as error:
+        if not isinstance(error, ElsewhereError):
+            _claim()
+        if rank() == 0:
+            _announce({"end": _code(error)})
+        raise
+    else:
+        if rank() == 0:
+            _announce({"end": 0})
+            _wait_for_leaving()
+        else:
+            _leave()
+    finally:
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
+        _Current.processes, _Current.store = ALONE, None
+
+
+def tells(error: BaseException) -> bool:
+    """Whether this process is the one that tells an error with which all end. Before they have joined it is the first;
+    later the one that had the error, for the others were told of it.
+    """
+    if isinstance(error, ElsewhereError):
+        return False
+    return rank() == 0 if _Current.told is None else _Current.told
+
+
+@contextlib.contextmanager
+def first_before_others() -> Iterator[None]:
+    """A block that the first process does before the others do it: what it writes, they find."""
+    all_processes = processes()
+    if not all_processes.first:
+        all_processes.together(lambda: None)
+    yield
+    if all_processes.first:
+        all_processes.together(lambda: None)
+
+
+@contextlib.contextmanager
+def noticing() -> Iterator[None]:
+    """A block in which processes speak to each other; one that is gone is a :class:`RunError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _GONE.search(str(error)):
+            raise
+        remedy = "see what it said, and give the same command again: it goes on where it was"
+        raise RunError("another process of this run has ended", remedy=remedy) from error
+
+
+def announce(stage: str) -> None:
+    """Calls the others to a training."""
+    if count() > 1:
+        _announce({"stage": stage})
+
+
+def announced() -> str | None:
+    """Waits until the first process calls to a training, and gives its key; None when the run is done.
+
+    Where it ended otherwise, an :class:`ElsewhereError`.
+    """
+    key = f"myna/{_Current.announced}"
+    with noticing():
+        while not _Current.store.check([key]):
+            if "MYNA_MEET" in os.environ and _first_is_gone():
+                raise RuntimeError("the first process is no longer there")
+            time.sleep(_LOOKS)
+        found = json.loads(_Current.store.get(key))
+    _Current.announced += 1
+    if found.get("end"):
+        raise ElsewhereError(found["end"])
+    stage: str | None = found.get("stage")
+    return stage
+
+
+def _first_is_gone() -> bool:
+    try:
+        os.kill(int(_Current.store.get("myna/first")), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _announce(what: Any) -> None:
+    with contextlib.suppress(RuntimeError):
+        _Current.store.set(f"myna/{_Current.announced}", json.dumps(what))
+    _Current.announced += 1
+
+
+def _leave() -> None:
+    with contextlib.suppress(RuntimeError):
+        _Current.store.add("myna/left", 1)
+
+
+def _wait_for_leaving(seconds: float = 30.0) -> None:
+    """The first process may hold the store, and so goes last."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(RuntimeError):
+        while _Current.store.add("myna/left", 0) < count() - 1 and time.monotonic() < until:
+            time.sleep(_LOOKS)
+
+
+def _claim() -> None:
+    """Takes it upon this process to tell of an error, unless another one has done so before."""
+    if _Current.told is not None:
+        return
+    try:
+        _Current.told = _Current.store.add("myna/told", 1) == 1
+    except RuntimeError:
+        # The store went with the first process, which may have had no time to speak: the next one speaks.
+        _Current.told = rank() == 1
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    code = getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) else 1
