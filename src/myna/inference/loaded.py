@@ -24,7 +24,7 @@ from myna.model.heads import Model
 from myna.model.transformer import EncoderDecoder, Transformer
 from myna.tasks import find_task
 from myna.tasks.examples import Example
-from myna.tasks.task import Prediction, Task, framed
+from myna.tasks.task import Adjustable, Prediction, Task, framed
 from myna.tasks.windows import windows
 from myna.tokens.encoding import encode
 from myna.tokens.sampler import micro_batches
@@ -83,10 +83,14 @@ class Loaded:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
         try:
-            task = find_task(self.facts.get("task", _TASK_OF_HEAD[self.model.kind]))
+            usual = "regression" if self.labels == ("value",) else _TASK_OF_HEAD[self.model.kind]
+            task = find_task(self.facts.get("task", usual))
         except InputError as error:
             raise error.at(self.folder / "myna.json") from None
-        return task(self.tokenizer, self.labels, self.model.config.maximum_length)
+        made = task(self.tokenizer, self.labels, self.model.config.maximum_length)
+        if isinstance(made, Adjustable):
+            made.recall(self.facts.get("decoding", {}))
+        return made
 
     def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
         """An answer for each text, of which there may be one: see :func:`~myna.inference.predict.predict`."""

@@ -38,6 +38,7 @@ class TrainingConfig(Section):
     nesterov: bool = setting(True, "sgd, muon: look ahead along the momentum")
     layer_decay: float = setting(1.0, "the learning rate of a layer, as a share of that of the one above", gt=0, le=1)
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
+    patience: int | None = setting(None, "end after so many validations without a better score", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     micro_batch_tokens: int = setting(1024, "tokens computed at a time; a step is cut into these", "speed", gt=0)
     recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
