@@ -16,6 +16,7 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
+from myna.corpus.sources import SourceConfig
 from myna.evaluation import metrics
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
@@ -80,9 +81,15 @@ def evaluate_task(
 def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
-    examples = read_examples(data, type(loaded.task))
+    examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
     said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
     return _judge(loaded, examples, said, seed, None)[0].metrics
+
+
+def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
+    """How a file of examples is read: its tags as those of the model."""
+    plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
+    return SourceConfig(path=str(data), tags="plain" if plain else "spans")
 
 
 def _judge(
