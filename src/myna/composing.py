@@ -77,14 +77,14 @@ def compose(
         )
         for split, path in paths.items()
     }
-    chinese, alphabet = _look_at(sources, real_task, fields)
+    seen = _look_at(sources, fields)
     missing = [f"--{split}" for split in ("validation", "test") if split not in paths]
     if missing:
         said.append(
             f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
         )
-    table = _table(real_task, task, sources, chinese)
-    table["finetune"][task] |= _start(model, table, alphabet)
+    table = _table(real_task, task, sources, seen)
+    table["finetune"][task] |= _start(model, table, seen.alphabet)
     recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
     return Composed(recipe, task, sources.get("test"), tuple(said))
 
@@ -201,10 +201,21 @@ def _rows(source: SourceConfig) -> Iterator[RawDocument]:
         yield from read_file(file, source)
 
 
-def _look_at(sources: dict[Split, SourceConfig], task: str, fields: Sequence[str]) -> tuple[bool, int]:
-    """Reads every row of every file; says whether the training text is Chinese, and how many characters it has."""
+@dataclass(frozen=True)
+class _Seen:
+    """What the training text is: its language, about how many pieces it gives, and those of single characters."""
+
+    chinese: bool
+    tokens: int
+    alphabet: int
+
+
+def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
+    """Reads every row of every file, and says what the training text is."""
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    by_spans = sources["train"].tags == "spans"
     for split, source in sources.items():
         for row in _rows(source):
             where = {"where": Path(source.path), "line": row.line}
@@ -221,12 +232,20 @@ def _look_at(sources: dict[Split, SourceConfig], task: str, fields: Sequence[str
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
             if split == "train":
+                first |= {name: row.line for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
+    # Of plain tags some are rare in any text, and that is no mistake.
+    single = [name for name, count in seen.items() if count == 1 and (fields[-1] != "tags" or by_spans)]
+    if single:
+        what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
+        raise InputError(what, where=Path(sources["train"].path), line=first[single[0]], remedy=remedy)
     letters = {character: count for character, count in alphabet.items() if character.isalpha()}
     chinese = sum(n for c, n in letters.items() if han(c)[0]) >= 0.3 * max(1, sum(letters.values()))
-    # WordPiece has every character at the start of a word, and all but Han within one.
-    return chinese, sum(1 if han(character)[0] else 2 for character in alphabet)
+    # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han
+    # within one.
+    tokens = alphabet.total() if chinese else alphabet.total() // 4
+    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet))
 
 
 def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
@@ -237,12 +256,12 @@ def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
         return None if row.label is None else (row.label,)
     if "labels" in fields:
         return row.labels
-    if "spans" in fields:
+    if "spans" in fields or row.spans is not None:
         return None if row.spans is None else [span.label for span in row.spans]
     return row.words.tags if row.words is not None and any(row.words.tags) else None
 
 
-def _table(task: str, name: str, sources: dict[Split, SourceConfig], chinese: bool) -> dict[str, Any]:
+def _table(task: str, name: str, sources: dict[Split, SourceConfig], seen: _Seen) -> dict[str, Any]:
     written = [source.model_dump(mode="json", exclude_unset=False) for source in sources.values()]
     corpus = {
         "sources": [{key: value for key, value in source.items() if value is not None} for source in written],
@@ -255,9 +274,15 @@ def _table(task: str, name: str, sources: dict[Split, SourceConfig], chinese: bo
         "recipe": 1,
         "name": name,
         "corpus": {"examples": corpus},
-        "finetune": {name: {"task": task, "corpus": "examples"}},
-        "report": {"language": "zh" if chinese else "en"},
+        "finetune": {name: {"task": task, "corpus": "examples", "batch_tokens": _batch_tokens(seen.tokens)}},
+        "report": {"language": "zh" if seen.chinese else "en"},
     }
+
+
+def _batch_tokens(tokens: int) -> int:
+    """A step of the usual size where the text has many; of few tokens, so that an epoch has some ten."""
+    usual: int = FinetuneConfig.model_fields["batch_tokens"].default
+    return max(64, min(usual, tokens // 10))
 
 
 def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:

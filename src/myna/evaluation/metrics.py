@@ -125,12 +125,13 @@ def exact_match(counts: NDArray[np.number]) -> Floats:
 def moments(expected: NDArray[np.number], predicted: NDArray[np.number]) -> Floats:
     """What is counted of each number, ``(examples, 8)``: one, both, their squares and product, their difference.
 
-    Both are taken from the mean of what is right, so that nothing is lost where numbers are large; the last two are
-    the squared and the absolute difference.
+    Each is taken from its mean, so that nothing is lost where numbers are large; the last two are the squared and the
+    absolute difference of the numbers themselves.
     """
-    middle = float(np.mean(expected)) if len(expected) else 0.0
-    right, said = np.asarray(expected, np.float64) - middle, np.asarray(predicted, np.float64) - middle
+    right, said = np.asarray(expected, np.float64), np.asarray(predicted, np.float64)
     apart = said - right
+    if len(right):
+        right, said = right - right.mean(), said - said.mean()
     parts = (np.ones_like(right), right, said, right**2, said**2, right * said, apart**2, np.abs(apart))
     return np.stack(parts, 1)
 
