@@ -72,7 +72,8 @@ class FinetuneConfig(TrainingConfig):
         if (self.preset is None) != (self.tokenizer is None):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
         for name, tasks in _FOR.items():
-            if self.task in TASKS and self.task not in tasks and name in self.model_fields_set and getattr(self, name):
+            usual = type(self).model_fields[name].default
+            if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
                 raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
         return self
 
