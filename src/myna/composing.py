@@ -288,7 +288,7 @@ def _batch_tokens(tokens: int) -> int:
 def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:
     """What the model starts from; for a preset the recipe gets a tokenizer of the training text."""
     from myna.inspection import model_folder
-    from myna.model.presets import PRESETS
+    from myna.presets import PRESETS
 
     if model not in PRESETS:
         folder = model_folder(model)

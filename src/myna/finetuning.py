@@ -177,8 +177,8 @@ def finetune(
 def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
     """The model to start from: that of a folder, or a new one with a tokenizer of its own."""
     from myna.model.heads import build
-    from myna.model.presets import model_config
     from myna.origin import Origin
+    from myna.presets import model_config
     from myna.tokens.tokenizer import Tokenizer
 
     if config.preset is None:

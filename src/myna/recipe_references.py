@@ -90,7 +90,7 @@ def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> I
     """A preset that is not there, or is a decoder's; a tokenizer that is not there."""
     if config.preset is None or config.tokenizer is None:
         return
-    from myna.model.presets import PRESETS
+    from myna.presets import PRESETS
 
     if config.preset not in PRESETS:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))

@@ -142,7 +142,7 @@ def _finetuning(
     config: FinetuneConfig, run: Path, pretrained: set[str], seed: int, step: int
 ) -> tuple[Sampler, list[dict[str, Any]]]:
     from myna.corpus.document import Corpus
-    from myna.model.presets import model_config
+    from myna.presets import model_config
     from myna.tasks import find_task
     from myna.tasks.examples import choose, read_splits
     from myna.tokens.sampler import Sampler
