@@ -16,7 +16,7 @@ import pytest
 
 from myna import cli, inspection
 from myna.errors import InputError
-from myna.inference import asking, loaded
+from myna.inference import loaded
 from myna.inference.generate import Generated
 from tests.fakes import FakeStages
 from tests.recipes import write_recipe
@@ -215,6 +215,8 @@ def test_predict_answers_a_file_in_its_order(
 
 def test_predict_prints_spans() -> None:
     span = {"start": 0, "end": 2, "label": "LOC", "text": "北京"}
+    from myna.inference import asking
+
     assert asking.in_words({"spans": [span]}) == "北京 LOC 0-2"
     assert asking.in_words({"spans": []}) == "–"
 

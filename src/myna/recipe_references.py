@@ -94,6 +94,9 @@ def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> I
 
     if config.preset not in PRESETS:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+    elif PRESETS[config.preset].get("decoder_layers"):
+        what = f'"{config.preset}" is an encoder-decoder, and a task needs one stack'
+        yield Problem((*place, "preset"), what, "choose a bert or a gpt preset")
     yield from _unknown([config.tokenizer], recipe.tokenizer, "tokenizer", (*place, "tokenizer"))
 
 
