@@ -107,7 +107,7 @@ def refused(
             "tagging",
             "a.conll",
             "a O\nb I-X\n\nc B-X\nd B-X\n",
-            'a.conll:1: the tag "I-X" (token 2) goes on with nothing',
+            'a.conll:2: the tag "I-X" (token 2) goes on with nothing',
         ),
         ("classification", "a.txt", "text", "a.txt: this is no table of examples; give JSONL, CSV, TSV, CoNLL"),
     ],

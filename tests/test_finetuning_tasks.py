@@ -94,6 +94,23 @@ def test_pairs(tmp_path: Path) -> None:
     assert set(answer["scores"]) == {"other", "same"}
 
 
+@pytest.mark.parametrize("task", ["regression", "pairs"])
+def test_transformers_says_the_same_of_numbers_and_of_pairs(tmp_path: Path, task: str) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model, _, lines, _ = run(tmp_path, task, epochs=1)
+    tokenizer, theirs = AutoTokenizer.from_pretrained(model), AutoModelForSequenceClassification.from_pretrained(model)
+    for line in (line for line in lines if len(line["text"] + line.get("pair", "")) < 20):
+        inputs = tokenizer(line["text"], line.get("pair"), return_tensors="pt")
+        with torch.no_grad():
+            logits = theirs(**inputs).logits[0]
+        if task == "regression":
+            assert line["predicted"] == pytest.approx(logits.item(), rel=1e-5)
+        else:
+            said = dict(zip(theirs.config.label2id, logits.softmax(0).tolist(), strict=True))
+            assert said == pytest.approx(line["scores"], abs=1e-5)
+
+
 def test_words(tmp_path: Path) -> None:
     model, scores, lines, details = run(tmp_path, "words")
     assert scores["word_accuracy"]["value"] > 0.95

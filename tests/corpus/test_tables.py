@@ -58,7 +58,7 @@ def test_conllu_is_known_by_its_ten_columns(tmp_path: Path) -> None:
     ("content", "error"),
     [
         ("王 B-PER\n说\n", "a.conll:2: this line has 1 column, no word with its tag"),
-        ("王 O\n说 I-PER\n", r'a.conll:1: the tag "I-PER" \(token 2\) goes on with nothing; begin with "B-PER"'),
+        ("王 O\n说 I-PER\n", r'a.conll:2: the tag "I-PER" \(token 2\) goes on with nothing; begin with "B-PER"'),
     ],
 )
 def test_a_broken_line_of_conll_is_named(tmp_path: Path, content: str, error: str) -> None:
@@ -173,6 +173,8 @@ def test_columns_are_guessed_and_told(tmp_path: Path) -> None:
     assert named.text_column == "店"
     with pytest.raises(InputError, match=r"there is no column for the value \(there are: 评论, 星, 店\); name it"):
         guess_columns(source, ("text", "value"), sample, where)
+    with pytest.raises(InputError, match=r"there is no column for the pair \(there are: text, label\)"):
+        guess_columns(source, ("text", "pair", "label"), [{"text": "a", "label": "b"}], where)
 
 
 def test_tags_are_of_spans_where_they_look_so() -> None:

@@ -55,4 +55,4 @@ def _column(row: Row, named: str | None, usual: int, columns: list[str]) -> str:
 
 def _document(sentence: list[tuple[Row, str, str]], source: SourceConfig) -> RawDocument:
     rows, words, tags = map(list, zip(*sentence, strict=True))
-    return tagged_document(rows[0], "tokens", words, tags, source)
+    return tagged_document(rows[0], "tokens", words, tags, source, [row.line for row in rows])

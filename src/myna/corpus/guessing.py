@@ -62,10 +62,12 @@ def guess_columns(
         if setting in source.model_fields_set:
             taken[field] = getattr(source, setting)
             continue
+        # What is a label by its name is no text.
+        others = () if field == "label" else {name for other in fields[1:] if other != field for name in _NAMES[other]}
         free = [column for column in there if column not in taken.values()]
         found = next((name for name in _NAMES[field] if name in free), None)
         if found is None and field in ("text", "pair"):
-            found = longest_texts(sample, free)
+            found = longest_texts(sample, [column for column in free if column not in others])
         if found is None and field == "label":
             found = fewest_values(sample, free)
         if found is None:

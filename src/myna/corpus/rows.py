@@ -13,7 +13,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Never, TextIO
@@ -189,15 +189,24 @@ def document_of(row: Row, source: SourceConfig) -> RawDocument:
 
 
 def tagged_document(
-    row: Row, kind: str, tokens: list[str], tags: list[str] | None, source: SourceConfig, **what: Any
+    row: Row,
+    kind: str,
+    tokens: list[str],
+    tags: list[str] | None,
+    source: SourceConfig,
+    lines: Sequence[int] = (),
+    **what: Any,
 ) -> RawDocument:
-    """A document of tokens, joined to its text, with a tag for each: those of spans as BIO."""
+    """A document of tokens, joined to its text, with a tag for each: those of spans as BIO.
+
+    ``lines`` are those of the tokens, where each has its own.
+    """
     text, starts, ends = join(tokens)
     spans = None
     if tags is not None and len(tags) != len(tokens):
         row.wrong(f'there are {len(tokens)} "{kind}" and {len(tags)} "tags"', "give one tag a token")
     if tags is not None and source.tags == "spans":
-        spans, tags = _from_tags(row, tags, starts, ends)
+        spans, tags = _from_tags(row, tags, starts, ends, lines or [row.line] * len(tags))
     words = Words.of(starts, ends, tags or [""] * len(tokens))
     return RawDocument(text, row.file.name, row.line, words=words, spans=spans, **what)
 
@@ -262,12 +271,16 @@ def _spans(row: Row, text: str) -> tuple[Span, ...] | None:
     return tuple(spans)
 
 
-def _from_tags(row: Row, tags: list[str], starts: list[int], ends: list[int]) -> tuple[tuple[Span, ...], list[str]]:
+def _from_tags(
+    row: Row, tags: list[str], starts: list[int], ends: list[int], lines: Sequence[int]
+) -> tuple[tuple[Span, ...], list[str]]:
     """Spans of BIO or BIOES tags, and the tags as BIO. A span goes on only over its own label."""
     spans: list[Span] = []
     plain: list[str] = []
     is_open = False
-    for number, (tag, start, end) in enumerate(zip(tags, starts, ends, strict=True)):
+    first = row.line
+    for number, (tag, start, end, line) in enumerate(zip(tags, starts, ends, lines, strict=True)):
+        row.line = line  # for what is wrong with it
         mark, _, label = tag.partition("-")
         if tag != "O" and (mark not in ("B", "I", "E", "S") or not _is_name(label)):
             row.wrong(f"the tag {_shown(tag)} is not known", "tags are O, B-NAME, I-NAME (and E-NAME, S-NAME)")
@@ -281,5 +294,6 @@ def _from_tags(row: Row, tags: list[str], starts: list[int], ends: list[int]) ->
                 row.wrong(f"the tag {_shown(tag)} (token {number + 1}) goes on with nothing", f'begin with "B-{label}"')
             spans[-1] = Span(spans[-1].start, end, label)
             is_open = mark == "I"
+        row.line = first
         plain.append("O" if tag == "O" else f"{'B' if mark in 'BS' else 'I'}-{label}")
     return tuple(spans), plain
