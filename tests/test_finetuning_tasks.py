@@ -117,6 +117,8 @@ def test_words(tmp_path: Path) -> None:
     assert set(scores["word_accuracy"]["baselines"]) == {"most_frequent_tag_of_word"}
     assert all(len(line["tokens"]) == len(line["predicted"]) == len(line["tags"]) for line in lines)
     assert [row["label"] for row in details["by_label"]] == ["han", "mark", "num"]
+    # Training had its characters one by one; so a text that is given whole is cut.
+    assert load(model).predict("很好，小李98。")[0]["tokens"] == ["很", "好", "，", "小", "李", "98", "。"]
     words = list("很好，小李98。")
     said = load(model).predict([words])[0]
     assert said["tokens"] == words

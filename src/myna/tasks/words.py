@@ -1,14 +1,14 @@
 """Tags of given words: a part of speech for each, or a name's BIO tag; one prediction for every word, always.
 
 The words are those of the input (``tokens``). A text without any is cut at its spaces, and one without spaces into
-words as a corpus is. Where the tags are BIO, those of a sentence are the best that BIO allows, and mark spans.
+words as a corpus is; into characters, where training had its Han characters one by one. Where the tags are BIO, those of a sentence are the best that BIO allows, and mark spans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,8 +23,13 @@ from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.tagging import Sentence, Tagging
 from myna.tasks.task import UNKNOWN, Item, TaskItems
-from myna.tasks.units import Bounds
+from myna.tasks.units import Bounds, units
 from myna.tasks.viterbi import best_paths, spans_of
+from myna.tokens.characters import han
+
+if TYPE_CHECKING:
+    from myna.finetuning import FinetuneConfig
+    from myna.model.heads import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class TagsOfWords(Tagging):
     """See :class:`~myna.tasks.task.Task`."""
 
     reads_words = True
+    by_character = False
 
     @classmethod
     def examples(cls, document: Document) -> list[Example]:
@@ -81,7 +87,7 @@ class TagsOfWords(Tagging):
         return tuple(sorted(tags))
 
     def _read(self, number: int, example: Example, ledger: Ledger) -> list[Sentence]:
-        bounds = words_of(example)
+        bounds = words_of(example, self.by_character)
         targets = np.full(len(bounds), UNKNOWN, np.int64)
         if example.tags is not None:
             targets = np.array([self._numbers.get(tag, UNKNOWN) for tag in example.tags], np.int64)
@@ -95,6 +101,20 @@ class TagsOfWords(Tagging):
         ledger.kept(labels=kept)
         ledger.dropped("beyond what is read", labels=came - kept)
 
+    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
+        """Takes up the options of a training, and whether its Han characters stand one by one."""
+        super().adjust(config, examples, model)
+        lengths = [b - a for example in examples for a, b in example.words or () if han(example.text[a])[0]]
+        self.by_character = bool(lengths) and max(lengths) == 1
+
+    def remembered(self) -> dict[str, Any]:
+        """How a text without words is cut."""
+        return {"by_character": self.by_character}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Takes that up again."""
+        self.by_character = facts.get("by_character") is True
+
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[TaggedWords]:  # type: ignore[override]
         """The best tags of each text, one for each word. Needs all windows of a text."""
         logits = [(example, torch.cat(parts).double()) for example, parts in items.by_example(outputs)]
@@ -102,7 +122,7 @@ class TagsOfWords(Tagging):
         bio = are_bio(self.labels)
         found = []
         for (example, each), path in zip(logits, paths, strict=True):
-            bounds, tags = words_of(example), tuple(self.labels[number] for number in path)
+            bounds, tags = words_of(example, self.by_character), tuple(self.labels[number] for number in path)
             spans = tuple(spans_of(tags, bounds)) if bio else None
             found.append(TaggedWords(example.text, bounds, tags, spans, each.softmax(1).numpy()))
         return found
@@ -122,10 +142,15 @@ class TagsOfWords(Tagging):
         return {"score": score, "entity_f1": score, "word_accuracy": share}
 
 
-def words_of(example: Example) -> tuple[Bounds, ...]:
-    """Where the words of an example begin and end: its own, else those between spaces, else as a corpus is cut."""
+def words_of(example: Example, by_character: bool = False) -> tuple[Bounds, ...]:
+    """Where the words of an example begin and end: its own, else those between spaces, else as a corpus is cut.
+
+    ``by_character``: instead of the last, each Han character is one.
+    """
     if example.words is not None:
         return example.words
     spaced = len(example.text.split()) > 1
+    if by_character and not spaced:
+        return tuple(units(example.text))
     words = split_at_spaces(example.text) if spaced else segment(example.text)
     return tuple(zip(words.starts.tolist(), words.ends.tolist(), strict=True))
