@@ -1,7 +1,8 @@
 """Tags of given words: a part of speech for each, or a name's BIO tag; one prediction for every word, always.
 
 The words are those of the input (``tokens``). A text without any is cut at its spaces, and one without spaces into
-words as a corpus is; into characters, where training had its Han characters one by one. Where the tags are BIO, those of a sentence are the best that BIO allows, and mark spans.
+words as a corpus is; into characters, where training had its Han characters one by one. Where the tags are BIO, those
+of a sentence are the best that BIO allows, and mark spans.
 """
 
 from __future__ import annotations
