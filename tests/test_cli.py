@@ -229,8 +229,10 @@ def test_predict_answers_a_file_in_its_order(
 
 def test_predict_prints_spans() -> None:
     span = {"start": 0, "end": 2, "label": "LOC", "text": "北京"}
-    assert cli._answer_in_words({"spans": [span]}) == "北京 LOC 0-2"
-    assert cli._answer_in_words({"spans": []}) == "–"
+    from myna.inference import asking
+
+    assert asking.in_words({"spans": [span]}) == "北京 LOC 0-2"
+    assert asking.in_words({"spans": []}) == "–"
 
 
 @pytest.mark.parametrize(

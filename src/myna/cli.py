@@ -6,12 +6,9 @@ answers at once.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -22,10 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from myna.errors import ElsewhereError, InputError, MynaError
+from myna.errors import InputError
+from myna.explaining import explain
+from myna.inference.asking import check_text, in_words, texts_of
 
 if TYPE_CHECKING:
-    from myna.corpus.sources import Format
     from myna.stages import Observer, Stage
 
 app = typer.Typer(
@@ -41,11 +39,8 @@ Model = Annotated[Path, typer.Argument(help="A model's folder, as runs/NAME/fine
 
 # So many texts are read and answered at a time: enough to sort by length, little in memory.
 _TEXTS_AT_A_TIME = 512
-# How torch, and the loader of its library, say that there is no memory: neither has a type of error for that.
-_NO_MEMORY = re.compile("allocate memory|not enough memory|out of memory|failed to map segment", re.IGNORECASE)
 # The parameters of ``generate`` that are no settings of the writing.
 _NOT_OPTIONS = ("model", "prompt", "samples", "as_json")
-_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @app.command()
@@ -82,6 +77,33 @@ def run(
 
 
 @app.command()
+def finetune(
+    task: Annotated[str, typer.Argument(help="classification, multilabel, regression, pairs or tagging.")],
+    model: Annotated[str, typer.Option(help="A model's folder, or a preset as bert-mini.", show_default=False)],
+    train: Annotated[Path, typer.Option(help="Examples: .jsonl .csv .tsv .conll .parquet, or a folder of datasets.")],
+    to: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
+    validation: Annotated[Path | None, typer.Option(help="Examples that choose the best epoch.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Examples that the model is judged on.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting, as epochs=5, text_column=review.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a model on a table of examples, and judge it, without a recipe."""
+    from myna import composing, stages
+
+    composed = composing.compose(task, model, train, validation, test, set_ or [])
+    for line in composed.said:
+        print(f"myna: {line}", file=sys.stderr)
+    folder = stages.run_folder(composed.recipe, to)
+    planned = stages.plan(composed.recipe, folder)
+    due = [stage for stage in planned if stage.state != "done"]
+    stages.run(composed.recipe, folder, observer=_observer())
+    for line in composing.repairs(folder):
+        print(f"myna: {line}", file=sys.stderr)
+    composing.deliver(composed, folder)
+    _print_outcome(folder, planned, due, as_json)
+
+
+@app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of texts, or a table of examples.", show_default=False)],
     to: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.toml"),
@@ -102,6 +124,7 @@ def init(
 def predict(
     model: Model,
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs.")] = None,
     file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
 ) -> None:
@@ -109,15 +132,16 @@ def predict(
     if (text is None) == (file is None):
         raise InputError("give either --text or --file")
     if text is not None:
-        _check_text(text, "--text")
+        check_text(text, "--text")
     loaded = _load(model)
     if file is None:
-        (answer,) = loaded.predict([text])
-        _print_json(answer) if as_json else print(_answer_in_words(answer))
+        (answer,) = loaded.predict([text if pair is None else (text, pair)])
+        _print_json(answer) if as_json else print(in_words(answer))
         return
-    for texts in _in_groups(_texts_of(file, "lines"), _TEXTS_AT_A_TIME):
+    for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
         for asked, answer in zip(texts, loaded.predict(texts), strict=True):
-            _print_json(answer) if as_json else print(f"{_answer_in_words(answer)}\t{' '.join(asked.split())}")
+            shown = asked if isinstance(asked, str) else " ".join(asked)
+            _print_json(answer) if as_json else print(f"{in_words(answer)}\t{' '.join(shown.split())}")
 
 
 @app.command()
@@ -146,7 +170,7 @@ def generate(
     """Go on from a beginning with a decoder, or answer it with an encoder-decoder."""
     from myna.inference.options import as_typed
 
-    _check_text(prompt, "--prompt", blank=True)
+    check_text(prompt, "--prompt", blank=True)
     options = as_typed({name: value for name, value in context.params.items() if name not in _NOT_OPTIONS})
     loaded = _load(model)
     if samples == 1 and not as_json and sys.stdout.isatty():
@@ -178,7 +202,7 @@ def evaluate(
     if has_task(folder):
         scores = judge_file(folder, data, seed)
     else:
-        scores = judge_text(folder, list(_texts_of(data, "auto")), seed)
+        scores = judge_text(folder, list(texts_of(data, "auto")), seed)
     _print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
 
 
@@ -283,12 +307,6 @@ def _print_outcome(folder: Path, planned: Sequence[Stage], due: Sequence[Stage],
     print("\n".join(f"  {command}" for command in commands))
 
 
-def _answer_in_words(answer: dict[str, Any]) -> str:
-    if "label" in answer:
-        return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
-    return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"
-
-
 def _observer() -> Observer:
     from myna import progress
 
@@ -305,32 +323,8 @@ def _load(model: Path) -> Any:
     return load(model_folder(model))
 
 
-def _texts_of(path: Path, otherwise: Format) -> Iterator[str]:
-    """The texts of a file or folder in their order: of a table its text column; other files are read as told."""
-    from myna.corpus.readers import file_of, read
-    from myna.corpus.sources import SourceConfig
-
-    if not path.exists():
-        raise InputError("there is no such file", where=path)
-    table = any(suffix in (".jsonl", ".ndjson", ".csv", ".tsv") for suffix in path.suffixes)
-    document = None
-    for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise)):
-        _check_text(document.text, file_of(path, document), document.line)
-        yield document.text
-    if document is None:
-        raise InputError("there is no text here", where=path, remedy="put one into it")
-
-
-def _check_text(text: str, where: Path | str, line: int | None = None, blank: bool = False) -> None:
-    if not (blank or text.strip()):
-        remedy = "give one" if line is None else "take the line out"
-        raise InputError("this text is empty", where=where, line=line, remedy=remedy)
-    if not text.isascii() and _NO_TEXT.search(text):
-        raise InputError("this holds bytes that are no text", where=where, line=line, remedy="give it as UTF-8")
-
-
-def _in_groups(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    group: list[str] = []
+def _in_groups(texts: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    group: list[Any] = []
     for text in texts:
         group.append(text)
         if len(group) == size:
@@ -363,58 +357,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BaseException as error:
         if debug:
             traceback.print_exc()
-        line, code = _explain(error)
+        line, code = explain(error)
         if line and processes.tells(error):
             print(f"myna: {line}", file=sys.stderr)
     # Typer makes its own code of an interrupt; a training that was ended by SIGTERM has saved itself.
     if code in (130, 143) and processes.rank() == 0:
         print("myna: interrupted; the same command goes on where it was", file=sys.stderr)
     raise SystemExit(code if isinstance(code, int) else 0)
-
-
-def _explain(error: BaseException) -> tuple[str, int]:
-    """What to say of an error, in one line, and the exit code."""
-    if isinstance(error, MynaError):
-        return str(error if error.where is None else error.at(_from_here(error.where))), error.exit_code
-    if isinstance(error, ElsewhereError):
-        return "", error.exit_code
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return "", 130
-    if isinstance(error, SystemExit):
-        return "", error.code if isinstance(error.code, int) else 1
-    if isinstance(error, BrokenPipeError):
-        # Who read the output has had enough; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return "", 1
-    if isinstance(error, PermissionError):
-        # What is written says so itself (files.py): this was to be read.
-        return str(InputError("this cannot be read (permission denied)", where=_from_here(error.filename))), 2
-    if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full" if full else (error.strerror or str(error)).lower()
-        remedy = "make room and give the same command again" if full else None
-        return str(MynaError(what, where=_from_here(error.filename), remedy=remedy)), 1
-    if isinstance(error, MemoryError) or (
-        isinstance(error, (RuntimeError, ImportError)) and _NO_MEMORY.search(str(error))
-    ):
-        return "there is not enough memory; lower micro_batch_tokens, or take a smaller model", 1
-    message = getattr(error, "format_message", None)
-    if message is not None:
-        remedy = "see myna --help"
-        if getattr(getattr(error, "ctx", None), "info_name", None) == "generate" and hasattr(error, "option_name"):
-            from myna.inference.options import remedy_for_option
-
-            remedy = remedy_for_option(error.option_name)
-        return f"{_one_line(message()).rstrip('.')}; {remedy}", int(getattr(error, "exit_code", 2))
-    return f"a mistake in Myna, please report it ({_one_line(repr(error))}); --debug tells more", 1
-
-
-def _from_here(where: Any) -> Any:
-    """A place as it is best read: a path below the folder where the command was given without that folder."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Path(where).relative_to(Path.cwd())
-    return where
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

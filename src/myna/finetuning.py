@@ -15,21 +15,35 @@ from pydantic import field_validator, model_validator
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
-from myna.tasks import check_task_name
+from myna.tasks import TASKS, check_task_name
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
     from myna.model.heads import Model
+    from myna.origin import Origin
 
 VERSION = 2
+# Which tasks an option is for; a task of somebody's own takes what it likes.
+_LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
+_FOR = {
+    **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
+    "r_drop": ("classification", "multilabel", "pairs"),
+    "loss": ("regression", "pairs"),
+    "threshold": ("multilabel",),
+}
 
 
 class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
-    task: str = setting(description="classification, tagging, or a task of your own as my_module:MyTask")
+    task: str = setting(
+        description="classification, multilabel, regression, pairs, tagging, words, or a task of your own as "
+        "my_module:MyTask"
+    )
     corpus: str = setting(description="the corpus with the labels")
-    start_from: str = setting(description="the pre-trained model: a [pretrain] table's name, or a model's folder")
+    start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
+    preset: str | None = setting(None, "instead of start_from: a new model by a preset's name, and its tokenizer")
+    tokenizer: str | None = setting(None, "the tokenizer of a preset's model: a [tokenizer] table's name")
     from_scratch: bool = setting(False, "take only the architecture and the tokenizer of start_from, not its weights")
     training_examples: int | None = setting(None, "train on so many examples (default: all)", gt=0)
     too_long: Literal["window", "drop", "cut", "error"] = setting(
@@ -40,6 +54,28 @@ class FinetuneConfig(TrainingConfig):
     pooling: Literal["first", "mean", "last"] | None = setting(
         None, "a text's vector: its first token, the mean of all, its last token (default: the model's)"
     )
+
+    class_weights: Literal["balanced"] | dict[str, float] | None = setting(
+        None, "what each class counts in the loss: balanced (rare ones count more), or a number by name"
+    )
+    label_smoothing: float = setting(0.0, "share of the target that is spread over all labels", ge=0, lt=1)
+    focal: float = setting(0.0, "gamma of the focal loss: what is easy counts less", ge=0)
+    r_drop: float = setting(0.0, "weight of R-Drop: two readings under two dropouts shall agree", ge=0)
+    loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
+    threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
+    freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> FinetuneConfig:
+        if (self.start_from is None) == (self.preset is None):
+            raise ValueError("give start_from, or preset with tokenizer: one of the two")
+        if (self.preset is None) != (self.tokenizer is None):
+            raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
+        for name, tasks in _FOR.items():
+            usual = type(self).model_fields[name].default
+            if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
+                raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -68,15 +104,17 @@ def finetune(
 ) -> Ledger:
     """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``.
 
+    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer.
+
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
     from myna.huggingface.folder import write_model_folder
     from myna.inference.predict import predictions
-    from myna.origin import Origin
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
+    from myna.tasks.task import Adjustable
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
     from myna.training.processes import processes
@@ -89,9 +127,13 @@ def finetune(
     beside = counts(splits.train)
     ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
     ledger.kept(**counts(splits.test))
-    origin = Origin.read(start_from)
+    origin = _origin(config, start_from, seed)
     model = _with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
+    if isinstance(task, Adjustable):
+        task.adjust(config, trained, model)
+    if config.freeze == "trunk":
+        model.trunk.requires_grad_(False)
     items = task.items(trained, config.too_long, ledger)
     # Judged over all of each text, whatever training leaves out of a long one.
     held_out = task.items(splits.validation, "window", ledger)
@@ -106,7 +148,7 @@ def finetune(
         "data": fingerprint_of(trained),
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
-        "start": None if config.from_scratch else origin.weights,
+        "start": None if config.from_scratch else origin.weights or None,
     }
     progress = train(
         model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
@@ -119,17 +161,34 @@ def finetune(
         "corpus": config.corpus,
         "examples": len(trained),
         "data": identity["data"],
-        "start_from": config.start_from,
+        "start_from": config.start_from or config.preset,
         "from_scratch": config.from_scratch,
         "too_long": config.too_long,
         "steps": progress.step,
         "best": progress.best,
-        "lineage": origin.lineage,
+        "lineage": origin.lineage if config.preset is None else [],
     }
+    if isinstance(task, Adjustable):
+        task.settle(model)
+        described["decoding"] = task.remembered()
     write_model_folder(folder / "model", model, start_from, described)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
+
+
+def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
+    """The model to start from: that of a folder, or a new one with a tokenizer of its own."""
+    from myna.model.heads import build
+    from myna.origin import Origin
+    from myna.presets import model_config
+    from myna.tokens.tokenizer import Tokenizer
+
+    if config.preset is None:
+        return Origin.read(start_from)
+    described = model_config(config.preset, Tokenizer.open(start_from).vocabulary_size)
+    kind = "causal" if described.attention == "causal" else "masked"
+    return Origin(start_from, build(described, kind, seed=seed), {}, "")
 
 
 def _with_new_head(

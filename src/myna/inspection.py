@@ -9,6 +9,7 @@ import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _SIZES = {
     "vocabulary_size": ("vocab_size",),
 }
 # A text that is shown as an example fills about a line of a terminal.
+_EXAMPLES = 100
 _SHORTEST_EXAMPLE, _LONGEST_EXAMPLE = 8, 60
 
 
@@ -85,8 +87,10 @@ def next_commands(run: Path, program: str = "myna") -> list[str]:
     commands = []
     for task in _models(run, "finetune"):
         name = task.parent.name
-        examples = (line.get("text", "") for line in read_lines(run / "evaluate" / name / "predictions.jsonl"))
-        commands.append(_command(program, "predict", task, "--text", _example(examples)))
+        lines = list(islice(read_lines(run / "evaluate" / name / "predictions.jsonl"), _EXAMPLES))
+        pairs = [line["pair"] for line in lines if line.get("pair")]
+        beside = ("--pair", _example(pairs)) if pairs else ()
+        commands.append(_command(program, "predict", task, "--text", _example(line["text"] for line in lines), *beside))
     for model in _models(run, "pretrain"):
         if _facts(model).get("kind") == "causal":
             samples = run / "evaluate" / model.parent.name / "samples.json"

@@ -130,9 +130,10 @@ def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
     for name, config in recipe.finetune.items():
         start = _start(config.start_from, "pretrain", recipe.pretrain)
+        own = () if config.tokenizer is None else (f"tokenizer.{config.tokenizer}",)
         needs[name] = Needs(
             {**_settings(config), **start.settings},
-            (f"corpus.{config.corpus}", *start.inputs),
+            (f"corpus.{config.corpus}", *start.inputs, *own),
             start.sources,
             recipe.seed if config.seed is None else config.seed,
         )
@@ -251,7 +252,10 @@ def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
     from myna.finetuning import finetune
 
     config = recipe.finetune[name]
-    start_from = _model_of(recipe, run, config.start_from)
+    if config.start_from is None:
+        start_from = run / "tokenizer" / str(config.tokenizer)
+    else:
+        start_from = _model_of(recipe, run, config.start_from)
     return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report)
 
 

@@ -75,6 +75,18 @@ def read_recipe(path: Path | str, changes: Sequence[str] = ()) -> Recipe:
         raise _place(problem, path, lines, changed) from None
 
 
+def recipe_of(table: dict[str, Any], changes: Sequence[str] = (), folder: Path | None = None) -> Recipe:
+    """The recipe that a table is, as :func:`read_recipe` reads one from a file; paths are relative to ``folder``."""
+    changed: dict[KeyPath, str] = {}
+    place = (folder or Path()) / "recipe.toml"
+    try:
+        for change in changes:
+            changed[_apply(table, change)] = change
+        return _build(table, place)
+    except Problem as problem:
+        raise _place(problem, Path("recipe"), {}, changed) from None
+
+
 def in_every_training(recipe: Recipe, **settings: Any) -> Recipe:
     """The recipe with some settings in every ``[pretrain]`` and ``[finetune]`` table."""
     pretrain = {name: config.model_copy(update=settings) for name, config in recipe.pretrain.items()}

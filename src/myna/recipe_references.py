@@ -20,6 +20,7 @@ from myna.tokens.tokenizer import Tokenizer
 from myna.toml import KeyPath
 
 if TYPE_CHECKING:
+    from myna.finetuning import FinetuneConfig
     from myna.model.config import ModelConfig
     from myna.recipe import Recipe
 
@@ -50,7 +51,9 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         place = ("finetune", name)
         yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
         yield from _unknown_start(finetune.start_from, recipe.pretrain, "pretrain", folder, place)
-        yield from _two_stacks(recipe, finetune.start_from, folder, (*place, "start_from"))
+        if finetune.start_from is not None:
+            yield from _two_stacks(recipe, finetune.start_from, folder, (*place, "start_from"))
+        yield from _unknown_preset(recipe, finetune, place)
         try:
             check_task_module(finetune.task)
         except MynaError as error:
@@ -81,6 +84,20 @@ def _unknown_start(
     elif not (start / needed).is_file():
         remedy = f'did you mean "{start_from}/model"?' if (start / "model" / needed).is_file() else None
         yield Problem(place, f'"{start_from}" is not a model\'s folder: it has no {needed}', remedy)
+
+
+def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:
+    """A preset that is not there, or is a decoder's; a tokenizer that is not there."""
+    if config.preset is None or config.tokenizer is None:
+        return
+    from myna.presets import PRESETS
+
+    if config.preset not in PRESETS:
+        yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+    elif PRESETS[config.preset].get("decoder_layers"):
+        what = f'"{config.preset}" is an encoder-decoder, and a task needs one stack'
+        yield Problem((*place, "preset"), what, "choose a bert or a gpt preset")
+    yield from _unknown([config.tokenizer], recipe.tokenizer, "tokenizer", (*place, "tokenizer"))
 
 
 def _circle(name: str, tables: Mapping[str, Any], place: KeyPath) -> Iterator[Problem]:

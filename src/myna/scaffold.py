@@ -5,8 +5,6 @@ Texts give a decoder that writes on. Examples with a label give an encoder and a
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import re
@@ -18,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from myna import files
-from myna.corpus.encodings import numbered, open_text
+from myna.corpus.encodings import open_text
+from myna.corpus.guessing import SAMPLE_ROWS, fewest_values, longest_texts, rows_of_file
 from myna.corpus.readers import read_file
-from myna.corpus.rows import no_json
 from myna.corpus.sources import Format, SourceConfig, SourceFile, source_files
 from myna.errors import InputError
 from myna.tokens.characters import han
@@ -28,9 +26,6 @@ from myna.toml import inline
 
 # As much is read as tells the language and the alphabet, and no more.
 _SAMPLE_CHARACTERS = 20_000_000
-_SAMPLE_ROWS = 2_000
-# Fewer classes than this and each seen twice: a column that is a label.
-_MOST_CLASSES = 50
 _TABLES = ("jsonl", "csv", "tsv")
 
 
@@ -97,7 +92,7 @@ def look(path: Path) -> Found:
     text_column = label_column = None
     tagged = False
     if form in _TABLES:
-        rows = list(islice(chain.from_iterable(_rows(file) for file in there), _SAMPLE_ROWS))
+        rows = list(islice(chain.from_iterable(rows_of_file(file) for file in there), SAMPLE_ROWS))
         tagged = any(isinstance(row.get("tags"), list) or isinstance(row.get("spans"), list) for row in rows)
         text_column = None if tagged else _text_column(rows, path)
         label_column = None if tagged else _label_column(rows, text_column)
@@ -144,41 +139,19 @@ def _cut_of(file: SourceFile) -> Format:
     return "paragraphs" if blank >= 10 else "lines"
 
 
-def _rows(file: SourceFile) -> Iterator[dict[str, Any]]:
-    with open_text(file.path) as stream:
-        if file.format != "jsonl":
-            yield from csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
-            return
-        for number, line in numbered(stream):
-            try:
-                row = json.loads(line) if line.strip() else {}
-            except (ValueError, RecursionError) as error:
-                raise no_json(error, file.path, number) from None
-            if isinstance(row, dict) and row:
-                yield row
-
-
 def _text_column(rows: list[dict[str, Any]], path: Path) -> str:
     """``text``, else the column with the longest texts."""
-    lengths: Counter[str] = Counter()
-    for row in rows:
-        lengths.update({column: len(value) for column, value in row.items() if isinstance(value, str) and column})
-    if not lengths:
+    found = longest_texts(rows)
+    if found is None:
         raise InputError("there is no column of text here", where=path, remedy='name one of them "text"')
-    return "text" if "text" in lengths else lengths.most_common(1)[0][0]
+    return "text" if longest_texts(rows, ["text"]) else found
 
 
 def _label_column(rows: list[dict[str, Any]], text_column: str | None) -> str | None:
     """``label``, else the column with the fewest values where these are few and each comes twice."""
-    values = {
-        column: Counter(str(row.get(column)) for row in rows)
-        for column in dict.fromkeys(column for row in rows for column in row)
-        if column and column != text_column and all(isinstance(row.get(column), (str, int, bool)) for row in rows)
-    }
-    if "label" in values:
-        return "label"
-    fit = {c: len(v) for c, v in values.items() if 2 <= len(v) <= _MOST_CLASSES and min(v.values()) >= 2}
-    return min(fit, key=lambda column: fit[column], default=None)
+    columns = [c for c in dict.fromkeys(column for row in rows for column in row) if c and c != text_column]
+    plain = all(isinstance(row.get("label"), (str, int, bool)) for row in rows)
+    return "label" if "label" in columns and plain else fewest_values(rows, columns)
 
 
 # ------------------------------------------------------------------------------------------------------ the recipe

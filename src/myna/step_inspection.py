@@ -142,17 +142,23 @@ def _finetuning(
     config: FinetuneConfig, run: Path, pretrained: set[str], seed: int, step: int
 ) -> tuple[Sampler, list[dict[str, Any]]]:
     from myna.corpus.document import Corpus
+    from myna.presets import model_config
     from myna.tasks import find_task
     from myna.tasks.examples import choose, read_splits
     from myna.tokens.sampler import Sampler
     from myna.tokens.tokenizer import Tokenizer
 
-    own = run / "pretrain" / config.start_from / "model"
-    start = own if config.start_from in pretrained else Path(config.start_from)
+    if config.start_from is None:
+        start = run / "tokenizer" / str(config.tokenizer)
+        longest = model_config(config.preset, Tokenizer.open(start).vocabulary_size).maximum_length
+    else:
+        own = run / "pretrain" / config.start_from / "model"
+        start = own if config.start_from in pretrained else Path(config.start_from)
+        longest = _config_of(start).maximum_length
     tokenizer, kind, ledger = Tokenizer.open(start), find_task(config.task), Ledger()
     splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
     trained = choose(splits.train, config.training_examples or len(splits.train), seed)
-    task = kind(tokenizer, kind.labels_of(splits.names), _config_of(start).maximum_length)
+    task = kind(tokenizer, kind.labels_of(splits.names), longest)
     items = task.items(trained, config.too_long, ledger)
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
     shown = []
@@ -160,7 +166,8 @@ def _finetuning(
         item = items[int(number)]
         example = items.examples[item.example]
         pieces = [tokenizer.piece(int(id)) for id in item.ids]
-        line = {"document": example.id, "tokens": len(item.ids), "label": ", ".join(example.names)}
+        label = ", ".join(example.names) if example.value is None else f"{example.value:g}"
+        line = {"document": example.id, "tokens": len(item.ids), "label": label}
         shown.append({**line, "ids": item.ids.tolist(), "pieces": pieces})
     return sampler, shown
 

@@ -104,13 +104,13 @@ def test_nothing_of_the_test_split_reaches_the_simple_methods(tmp_path: Path, mo
     corpus = moods(tmp_path / "corpus")
     held_out = {document.text for s in ("validation", "test") for document in Corpus.open(corpus).documents(s)}  # type: ignore[arg-type]
     seen: list[str] = []
-    original = judging._Simple.__init__
+    original = judging.Simple.__init__
 
-    def spy(self: judging._Simple, trained: Any, corpus: Corpus) -> None:
+    def spy(self: judging.Simple, trained: Any, corpus: Corpus) -> None:
         seen.extend(example.text for example in trained)
         original(self, trained, corpus)
 
-    monkeypatch.setattr(judging._Simple, "__init__", spy)
+    monkeypatch.setattr(judging.Simple, "__init__", spy)
     model = untrained(tmp_path / "model", "sequence", "classification", ("bad", "good"))
     judged(tmp_path, model, corpus, CLASSIFICATION.model_copy(update={"training_examples": 30}))
     assert len(seen) == 30

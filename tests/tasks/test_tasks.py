@@ -1,7 +1,8 @@
-"""What both tasks keep to: gradients do not depend on how a batch is cut, nothing is lost uncounted."""
+"""What all tasks keep to: gradients do not depend on how a batch is cut, nothing is lost uncounted."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from myna.objectives.protocol import Batch
 from myna.tasks import TASKS, check_task_name, find_task
 from myna.tasks.classification import Classification
 from myna.tasks.examples import Example, counts
+from myna.tasks.regression import VALUE, Valued
 from myna.tasks.tagging import Tagging
 from myna.tasks.task import Task
 from myna.tokens.tokenizer import Tokenizer
@@ -26,7 +28,14 @@ from myna.training.batches import backward, make_batches
 
 from .material import ALPHABET, micro_config, parts, tokenizer_folder
 
-LABELS = {"classification": ("bad", "good", "neither"), "tagging": Tagging.labels_of(["PER", "LOC"])}
+LABELS = {
+    "classification": ("bad", "good", "neither"),
+    "multilabel": ("cheap", "late", "soft"),
+    "regression": VALUE,
+    "pairs": ("no", "yes"),
+    "tagging": Tagging.labels_of(["PER", "LOC"]),
+    "words": ("adjective", "noun", "verb"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +56,18 @@ def random_examples(name: str, count: int, seed: int = 3, longest: int = 70) -> 
     for number in range(count):
         line = "".join(draw.choice(list(ALPHABET), draw.integers(4, longest)))
         text = " ".join(line[place : place + 9] for place in range(0, len(line), 9))
-        if name == "classification":
-            examples.append(Example(text, f"{number}", label=str(draw.choice(LABELS[name]))))
+        if name in ("classification", "pairs"):
+            pair = text[::-1][: int(draw.integers(1, 70))].strip() if name == "pairs" else None
+            examples.append(Example(text, f"{number}", label=str(draw.choice(LABELS[name])), pair=pair))
+        elif name == "multilabel":
+            chosen = [label for label in LABELS[name] if draw.random() < 0.4]
+            examples.append(Example(text, f"{number}", labels=tuple(chosen)))
+        elif name == "regression":
+            examples.append(Example(text, f"{number}", value=float(draw.normal())))
+        elif name == "words":
+            words = tuple((match.start(), match.end()) for match in re.finditer(r"\S{1,3}", text))
+            tags = tuple(str(tag) for tag in draw.choice(LABELS[name], len(words)))
+            examples.append(Example(text, f"{number}", words=words, tags=tags))
         else:
             starts = sorted({int(n) for n in draw.integers(0, len(text) - 3, 3)})
             spans = tuple(Span(start, start + 2, str(draw.choice(["PER", "LOC"]))) for start in starts)
@@ -78,6 +97,11 @@ def test_the_gradient_of_a_batch_is_that_of_its_parts_with_dropout_on(name: str,
     assert torch.linalg.norm(without - whole) > 1e-3 * torch.linalg.norm(whole)
 
 
+def numbers_of(prediction: object) -> np.ndarray:
+    """What a prediction is made by: its probabilities, or its number."""
+    return np.asarray(prediction.value if isinstance(prediction, Valued) else prediction.probabilities)  # type: ignore
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_prediction_does_not_depend_on_the_company(name: str, tokenizer: Tokenizer) -> None:
     task, model = make(name, tokenizer)
@@ -86,7 +110,7 @@ def test_a_prediction_does_not_depend_on_the_company(name: str, tokenizer: Token
     together = predictions(model, task, task.items(examples))
     for example, prediction in zip(examples, together, strict=True):
         (alone,) = predictions(model, task, task.items([example]), batch_tokens=1)
-        assert np.abs(alone.probabilities - prediction.probabilities).max() < 1e-12  # type: ignore[attr-defined]
+        assert np.abs(numbers_of(alone) - numbers_of(prediction)).max() < 1e-12
 
 
 @pytest.mark.parametrize("too_long", ["window", "drop", "cut"])
@@ -100,10 +124,11 @@ def test_the_ledger_balances_whatever_is_left_out(tokenizer: Tokenizer, too_long
         ledger.came_in(**counts(examples))
         items = task.items(examples, too_long, ledger)  # type: ignore[arg-type]
         ledger.check()
-        # Every window has the two tokens around it.
+        # Every window has the two tokens around it, that of a pair one more between.
         assert int(items.lengths.max(initial=0)) <= 24
         if too_long != "window":
-            assert ledger.to_dict()["kept"].get("tokens", 0) == int((items.lengths - 2).sum())
+            around = 3 if name == "pairs" else 2
+            assert ledger.to_dict()["kept"].get("tokens", 0) == int((items.lengths - around).sum())
         else:
             assert ledger.to_dict()["kept"]["examples"] == 8
 
@@ -175,15 +200,20 @@ def test_targets_are_the_tags_of_the_units(tokenizer: Tokenizer) -> None:
     assert item.rows.tolist() == [1, 4, 5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["classification", "multilabel", "pairs", "tagging"])
 def test_a_label_that_the_model_does_not_have_is_an_error(name: str, tokenizer: Tokenizer) -> None:
     task, _ = make(name, tokenizer)
-    labelled = {"label": "fair"} if name == "classification" else {"spans": (Span(0, 1, "fair"),)}
+    labelled = {
+        "classification": {"label": "fair"},
+        "multilabel": {"labels": ("fair",)},
+        "pairs": {"label": "fair", "pair": "王"},
+        "tagging": {"spans": (Span(0, 1, "fair"),)},
+    }[name]
     with pytest.raises(InputError, match=r"a.csv, row 7: the label 'fair' is none of the model's; its labels are"):
         task.items([Example("老王", "row 7", "a.csv", **labelled)])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["classification", "tagging"])
 def test_metrics_are_those_of_other_libraries(name: str, tokenizer: Tokenizer) -> None:
     from seqeval.metrics import f1_score as entity_f1
     from sklearn.metrics import accuracy_score, f1_score

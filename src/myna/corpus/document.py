@@ -8,7 +8,7 @@ as Python counts them. The documents of a split stand in the order in which thei
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -64,6 +64,7 @@ class Document:
     """One text, with what is known of it. ``None`` stands for what nobody said (no words, no spans, no label).
 
     ``source`` is the file it came from, ``group`` what must stay on one side of a split (an article, a thread).
+    ``pair`` is a second text that is read beside the first, ``value`` the number that belongs to it or to both.
     """
 
     id: str
@@ -75,6 +76,8 @@ class Document:
     labels: tuple[str, ...] | None = None
     words: Words | None = None
     spans: tuple[Span, ...] | None = None
+    pair: str | None = None
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,19 @@ class RawDocument:
     labels: tuple[str, ...] | None = None
     words: Words | None = None
     spans: tuple[Span, ...] | None = None
+    pair: str | None = None
+    value: float | None = None
 
     @property
     def label_count(self) -> int:
-        """What the ledger counts as its labels: the one, the several, and one a span."""
-        return (self.label is not None) + len(self.labels or ()) + len(self.spans or ())
+        """What the ledger counts as its labels: the one, the several, the number, and one a span."""
+        single = (self.label is not None) + (self.value is not None)
+        return single + len(self.labels or ()) + len(self.spans or ())
+
+    @property
+    def characters(self) -> int:
+        """What the ledger counts as its characters: those of the text and of its pair."""
+        return len(self.text) + len(self.pair or "")
 
 
 class Corpus:
@@ -167,6 +178,14 @@ class Corpus:
                 ) from error
 
 
+def apart(documents: Iterable[Document]) -> Iterator[Document]:
+    """Documents whose pairs are documents of their own, as a tokenizer reads them."""
+    for document in documents:
+        yield document
+        if document.pair:
+            yield replace(document, text=document.pair, pair=None, words=None, spans=None)
+
+
 def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
     """The documents of one record batch in the columns of :func:`schema`."""
     names = set(batch.schema.names)
@@ -183,9 +202,11 @@ def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
         column("labels"),
         _read_words(batch) if "words.starts" in names else [None] * batch.num_rows,
         zip(column("spans.starts"), column("spans.ends"), column("spans.labels"), strict=True),
+        column("pair"),
+        column("value"),
         strict=True,
     )
-    for identity, text, source, group, label, labels, words, (starts, ends, kinds) in rows:
+    for identity, text, source, group, label, labels, words, (starts, ends, kinds), pair, value in rows:
         yield Document(
             id=identity,
             text=text or "",
@@ -196,6 +217,8 @@ def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
             labels=None if labels is None else tuple(labels),
             words=words,
             spans=None if starts is None else tuple(map(Span, starts, ends, kinds)),
+            pair=pair,
+            value=value,
         )
 
 
@@ -231,6 +254,8 @@ def schema() -> pa.Schema:
             "spans.starts": numbers,
             "spans.ends": numbers,
             "spans.labels": names,
+            "pair": pa.string(),
+            "value": pa.float64(),
         }
     )
 
@@ -270,6 +295,8 @@ def to_batch(documents: Sequence[Document]) -> pa.RecordBatch:
             flat([None if s is None else np.array(s, np.int32) for s in span_part(0)], pa.int32()),
             flat([None if s is None else np.array(s, np.int32) for s in span_part(1)], pa.int32()),
             flat(span_part(2), pa.string()),
+            pa.array([d.pair for d in documents], pa.string()),
+            pa.array([d.value for d in documents], pa.float64()),
         ],
         schema=schema(),
     )

@@ -77,6 +77,13 @@ def is_encoding(name: str) -> bool:
     return True
 
 
+def begins_with_mark(path: Path) -> bool:
+    """Whether a file begins with a byte-order mark, which :func:`open_text` passes over."""
+    with _open_bytes(path) as raw:
+        sample = raw.read(4)
+    return any(sample.startswith(mark) for mark, _ in _MARKS)
+
+
 def numbered(stream: TextIO) -> Iterator[tuple[int, str]]:
     """Lines without their ends, counted from 1."""
     for number, line in enumerate(stream, 1):

@@ -35,7 +35,7 @@ Report = Callable[[str, float], None]
 VERSION = 1
 _SPOOL = "spool.parquet"
 _REPORT_BYTES = 1 << 20
-_OPTIONAL = ("label", "labels", "words", "spans")
+_OPTIONAL = ("label", "labels", "value", "words", "spans")
 
 
 class CorpusConfig(Section):
@@ -55,6 +55,9 @@ class CorpusConfig(Section):
     )
     validation: int = setting(10, "per cent of the groups for the validation set", ge=0, le=90)
     test: int = setting(10, "per cent of the groups for the test set", ge=0, le=90)
+    stratify: bool = setting(
+        False, "take validation and test from each label by its share, those of the lowest hashes, not from all at once"
+    )
     shard_characters: int = setting(50_000_000, "begin a new shard after this many characters", ge=1)
 
     @model_validator(mode="after")
@@ -80,7 +83,7 @@ def prepare(config: CorpusConfig, folder: Path | str, report: Report = _silent) 
         for document, candidate in _cleaned(config, ledger, report):
             candidates.append(candidate)
             spool.write(document)
-    fates = choose(candidates, ledger, config.validation, config.test, config.deduplicate)
+    fates = choose(candidates, ledger, config.validation, config.test, config.deduplicate, config.stratify)
     facts = _write_splits(config, folder, fates, ledger, report)
     files.remove(folder / _SPOOL)
     ledger.check()
@@ -113,7 +116,7 @@ def _write_splits(
     total = max(letters.total(), 1)
     return {
         "splits": {split: writer.facts() for split, writer in splits.items()},
-        "has_labels": bool(has & {"label", "labels"}),
+        "has_labels": bool(has & {"label", "labels", "value"}),
         "has_words": "words" in has,
         "has_spans": "spans" in has,
         "scripts": {script: round(letters[script] / total, 6) for script in _BLOCKS},
@@ -137,17 +140,19 @@ def _cleaned(config: CorpusConfig, ledger: Ledger, report: Report) -> Iterator[t
                 share = (sum(sizes[:index]) + min(read, sizes[index])) / max(sum(sizes), 1)
                 report(f"reading {file.name}", 0.6 * share)
             cleaned = clean(raw.text, raw.words, raw.spans, normalize=config.normalize, unescape=config.unescape)
-            for what, count in cleaned.dropped.items():
+            beside = clean(raw.pair or "", normalize=config.normalize, unescape=config.unescape)
+            for what, count in (cleaned.dropped + beside.dropped).items():
                 ledger.dropped(what, characters=count)
-            for what, count in cleaned.added.items():
+            for what, count in (cleaned.added + beside.added).items():
                 ledger.added(what, characters=count)
+            raw = replace(raw, pair=None if raw.pair is None else beside.text)
             lost = len(raw.spans or ()) - len(cleaned.spans or ())
             if lost:
                 ledger.dropped("span of nothing but removed characters", labels=lost)
             labels = raw.label_count - lost
             reason = flaw(cleaned.text, config.minimum_characters, config.noise, config.script)
             if reason is not None:
-                ledger.dropped(reason, documents=1, characters=len(cleaned.text), labels=labels)
+                ledger.dropped(reason, documents=1, characters=len(cleaned.text + beside.text), labels=labels)
                 continue
             place = f"{number}:{raw.source}:{raw.line}"
             candidate = Candidate.of(place, cleaned.text, raw, labels)
@@ -161,6 +166,8 @@ def _cleaned(config: CorpusConfig, ledger: Ledger, report: Report) -> Iterator[t
                 labels=raw.labels,
                 words=cleaned.words,
                 spans=cleaned.spans,
+                pair=raw.pair,
+                value=raw.value,
             )
             yield document, candidate
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
+from myna.corpus.columns import read_columns
+from myna.corpus.conll import read_conll
 from myna.corpus.dedup import Repeats
 from myna.corpus.document import RawDocument, Span, Words
-from myna.corpus.encodings import numbered, open_text
+from myna.corpus.encodings import begins_with_mark, numbered, open_text
 from myna.corpus.rows import read_csv, read_jsonl
 from myna.corpus.sources import Articles, Format, SourceConfig, SourceFile, source_files
 from myna.corpus.words import join
@@ -56,20 +59,28 @@ def read_file(
         "tagged": lambda stream: _articles(
             _tagged(stream, file, source.entities), source.articles or "headline", ledger, repeats or Repeats()
         ),
-        "jsonl": lambda stream: read_jsonl(stream, file, source),
-        "csv": lambda stream: read_csv(stream, file, source, ","),
-        "tsv": lambda stream: read_csv(stream, file, source, "\t"),
+        "jsonl": lambda stream: read_jsonl(stream, file, source, ledger),
+        "csv": lambda stream: read_csv(stream, file, source, ",", ledger),
+        "tsv": lambda stream: read_csv(stream, file, source, "\t", ledger),
+        "conll": lambda stream: read_conll(stream, file, source, ledger),
     }
     if not file.alone and file.path.exists() and file.path.stat().st_size == 0:
         ledger.note("empty files passed over", 1)
         return
-    with open_text(file.path, source.encoding) as stream:
-        empty = file.format in ("jsonl", "csv", "tsv", "paragraphs")
-        for document in readers[file.format](stream):
+    empty = file.format not in ("text", "lines", "tagged")
+    with ExitStack() as stack:
+        if file.format in ("parquet", "arrow"):
+            documents = read_columns(file, source, ledger)
+        else:
+            documents = readers[file.format](stack.enter_context(open_text(file.path, source.encoding)))
+            if begins_with_mark(file.path):
+                ledger.note("byte-order marks passed over", 1)
+        for document in documents:
             empty = False
             if source.split is not None or source.label is not None:
-                document = replace(document, split=source.split, label=source.label or document.label)
-            ledger.came_in(documents=1, characters=len(document.text), labels=document.label_count)
+                split = source.split or document.split
+                document = replace(document, split=split, label=source.label or document.label)
+            ledger.came_in(documents=1, characters=document.characters, labels=document.label_count)
             yield document
     if empty and file.alone:
         raise InputError("there is no text in this file", where=file.path, remedy="take it out, or put text into it")

@@ -2,15 +2,18 @@
 
 A JSONL row holds a text (``{"text": …, "label": …}``) or tokens with tags (``{"tokens": […], "tags": […]}``, also
 ``characters`` or ``words`` for ``tokens``). Tags are BIO or BIOES; the text is the tokens joined. Rows with a text may
-carry ``"spans": [{"start", "end", "label"}]`` as Myna's own predictions do.
+carry ``"spans": [{"start", "end", "label"}]`` as Myna's own predictions do, a second text (``pair``), a number
+(``value``) or several labels.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Never, TextIO
@@ -20,15 +23,17 @@ from myna.corpus.encodings import numbered
 from myna.corpus.sources import SourceConfig, SourceFile
 from myna.corpus.words import join
 from myna.errors import InputError
+from myna.ledger import Ledger
 
 _TOKENS = ("tokens", "characters", "words")
+_BIOES = re.compile(r"O|[BIES]-.+", re.DOTALL)
 
 
-class _Row:
-    """One row by its columns, with the place that errors name."""
+class Row:
+    """One row by its columns, with the place that errors name. Repairs are noted in ``ledger``."""
 
-    def __init__(self, values: dict[str, Any], file: SourceFile, line: int) -> None:
-        self.values, self.file, self.line = values, file, line
+    def __init__(self, values: dict[str, Any], file: SourceFile, line: int, ledger: Ledger | None = None) -> None:
+        self.values, self.file, self.line, self.ledger = values, file, line, ledger or Ledger()
 
     def wrong(self, what: str, remedy: str | None = None) -> Never:
         raise InputError(what, where=self.file.path, line=self.line, remedy=remedy)
@@ -51,6 +56,32 @@ class _Row:
             self.wrong(f'"{column}" is {_shown(value)}, not a name', "give every row its own")
         return str(value)
 
+    def text(self, column: str, setting: str) -> str:
+        """A text, which must be there."""
+        value = self.find(column, True, f"set {setting} to one of them")
+        if not isinstance(value, str):
+            self.wrong(f'"{column}" is {_shown(value)}, not a text', "give every row one, or take it out")
+        return value
+
+    def number(self, column: str, named: bool) -> float | None:
+        """A finite number; of full-width digits, which is noted. What is none is an error where it was named."""
+        value = self.find(column, named, "set value_column to one of them")
+        if isinstance(value, str):
+            narrow = unicodedata.normalize("NFKC", value).strip()
+            try:
+                found = float(narrow)
+            except ValueError:
+                found = None
+            if found is not None and narrow != value.strip():
+                self.ledger.note("numbers in full-width digits read as plain ones", 1)
+            value = value if found is None else found
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+        if named:
+            said = "empty" if value in (None, "") else _shown(value)
+            self.wrong(f'"{column}" is {said}, not a number', "give every row a number, or take the row out")
+        return None
+
 
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()[:40]
@@ -61,7 +92,9 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != "" and not re.search("[\ud800-\udfff]", value)
 
 
-def read_jsonl(stream: TextIO, file: SourceFile, source: SourceConfig) -> Iterator[RawDocument]:
+def read_jsonl(
+    stream: TextIO, file: SourceFile, source: SourceConfig, ledger: Ledger | None = None
+) -> Iterator[RawDocument]:
     """A document a line; empty lines are passed over."""
     for number, line in numbered(stream):
         if not line.strip():
@@ -70,10 +103,10 @@ def read_jsonl(stream: TextIO, file: SourceFile, source: SourceConfig) -> Iterat
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise no_json(error, file.path, number) from None
-        row = _Row(values if isinstance(values, dict) else {}, file, number)
+        row = Row(values if isinstance(values, dict) else {}, file, number, ledger)
         if not isinstance(values, dict):
             row.wrong(f"this is {_shown(values)}, not an object", 'write each line as {"text": …}')
-        yield _document(row, source)
+        yield document_of(row, source)
 
 
 def no_json(error: ValueError | RecursionError, path: Path, line: int) -> InputError:
@@ -85,7 +118,9 @@ def no_json(error: ValueError | RecursionError, path: Path, line: int) -> InputE
     return InputError(f"this is no JSON: {what}", where=path, line=line, remedy=remedy)
 
 
-def read_csv(stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: str) -> Iterator[RawDocument]:
+def read_csv(
+    stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: str, ledger: Ledger | None = None
+) -> Iterator[RawDocument]:
     """A document a row below the header; quoted fields may hold line ends."""
     csv.field_size_limit(1 << 30)  # a field may be a book; the limit is the module's own, for the whole process
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
@@ -99,13 +134,13 @@ def read_csv(stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: 
             if not header:
                 header = _header(fields, file, line)
                 continue
-            row = _Row(dict(zip(header, fields, strict=False)), file, line)
+            row = Row(dict(zip(header, fields, strict=False)), file, line, ledger)
             if len(fields) != len(header):
                 row.wrong(
                     f"the header has {len(header)} fields, this row {len(fields)}",
                     'put fields that hold the separator or line ends between "quotes"',
                 )
-            yield _document(row, source)
+            yield document_of(row, source)
     except csv.Error as error:
         remedy = 'a quote within a quoted field is written twice ("")'
         raise InputError(f"this row is broken ({error})", where=file.path, line=start, remedy=remedy) from None
@@ -121,27 +156,77 @@ def _header(fields: list[str], file: SourceFile, line: int) -> list[str]:
     return header
 
 
-def _document(row: _Row, source: SourceConfig) -> RawDocument:
-    label = (
-        None if source.label else row.name(source.label_column or "label", bool(source.label_column), "label_column")
-    )
+def document_of(row: Row, source: SourceConfig) -> RawDocument:
+    """What a row holds, by the columns that ``source`` names; an :class:`InputError` for what cannot be that."""
+    label = value = None
+    if source.label is None and source.value_column != (source.label_column or "label"):
+        label = row.name(source.label_column or "label", bool(source.label_column), "label_column")
+    if label is None or source.value_column:
+        value = row.number(source.value_column or "value", bool(source.value_column))
     group = row.name(source.group_column or "group", bool(source.group_column), "group_column")
     labels = _labels(row, source)
+    pair = row.values.get("pair") if source.pair_column is None else row.text(source.pair_column, "pair_column")
+    kind = _tokens_column(row, source)
+    if kind is not None:
+        tokens = strings(row, kind)
+        tags_column = source.tags_column or "tags"
+        named = source.tags_column is not None
+        tags = strings(row, tags_column) if named or tags_column in row.values else None
+        return tagged_document(row, kind, tokens, tags, source, group=group, label=label, labels=labels, value=value)
+    text = row.text(source.text_column, "text_column")
+    spans = _spans(row, text)
+    return RawDocument(
+        text=text,
+        source=row.file.name,
+        line=row.line,
+        group=group,
+        label=label,
+        labels=labels,
+        spans=spans,
+        pair=pair if isinstance(pair, str) else None,
+        value=value,
+    )
+
+
+def tagged_document(
+    row: Row,
+    kind: str,
+    tokens: list[str],
+    tags: list[str] | None,
+    source: SourceConfig,
+    lines: Sequence[int] = (),
+    **what: Any,
+) -> RawDocument:
+    """A document of tokens, joined to its text, with a tag for each: those of spans as BIO.
+
+    ``lines`` are those of the tokens, where each has its own.
+    """
+    text, starts, ends = join(tokens)
+    spans = None
+    if tags is not None and len(tags) != len(tokens):
+        row.wrong(f'there are {len(tokens)} "{kind}" and {len(tags)} "tags"', "give one tag a token")
+    if tags is not None and source.tags == "spans":
+        spans, tags = _from_tags(row, tags, starts, ends, lines or [row.line] * len(tags))
+    words = Words.of(starts, ends, tags or [""] * len(tokens))
+    return RawDocument(text, row.file.name, row.line, words=words, spans=spans, **what)
+
+
+def bioes(tags: list[str]) -> bool:
+    """Whether tags have the form of BIO or BIOES."""
+    return all(map(_BIOES.fullmatch, tags))
+
+
+def _tokens_column(row: Row, source: SourceConfig) -> str | None:
+    """The column of tokens, where the row is one of tokens."""
+    if source.tokens_column is not None:
+        row.find(source.tokens_column, True, "set tokens_column to one of them")
+        return source.tokens_column
     kind = next((name for name in _TOKENS if isinstance(row.values.get(name), list)), None)
-    if kind is not None and ("tags" in row.values or source.text_column not in row.values):
-        tokens = _strings(row, kind)
-        text, starts, ends = join(tokens)
-        spans = _from_tags(row, _strings(row, "tags"), kind, starts, ends) if "tags" in row.values else None
-        words = Words.of(starts, ends, [""] * len(tokens))
-    else:
-        text = row.find(source.text_column, True, "set text_column to one of them")
-        if not isinstance(text, str):
-            row.wrong(f'"{source.text_column}" is {_shown(text)}, not a text', "give every row one, or take it out")
-        spans, words = _spans(row, text), None
-    return RawDocument(text, row.file.name, row.line, group, None, label, labels, words, spans)
+    tagged = (source.tags_column or "tags") in row.values
+    return kind if tagged or source.text_column not in row.values else None
 
 
-def _labels(row: _Row, source: SourceConfig) -> tuple[str, ...] | None:
+def _labels(row: Row, source: SourceConfig) -> tuple[str, ...] | None:
     column = source.labels_column or "labels"
     value = row.find(column, bool(source.labels_column), "set labels_column to one of them")
     if value is None:
@@ -153,14 +238,17 @@ def _labels(row: _Row, source: SourceConfig) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(value))
 
 
-def _strings(row: _Row, column: str) -> list[str]:
-    value = row.values[column]
+def strings(row: Row, column: str) -> list[str]:
+    """A list of strings, none empty; a string is one that spaces cut."""
+    value = row.find(column, True, "name the column that holds them")
+    if isinstance(value, str):
+        value = value.split()
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         row.wrong(f'"{column}" is not a list of strings with something in each', 'write it as ["a", "b"]')
     return value
 
 
-def _spans(row: _Row, text: str) -> tuple[Span, ...] | None:
+def _spans(row: Row, text: str) -> tuple[Span, ...] | None:
     value = row.values.get("spans")
     if value is None:
         return None
@@ -183,13 +271,16 @@ def _spans(row: _Row, text: str) -> tuple[Span, ...] | None:
     return tuple(spans)
 
 
-def _from_tags(row: _Row, tags: list[str], kind: str, starts: list[int], ends: list[int]) -> tuple[Span, ...]:
-    """Spans of BIO or BIOES tags. A span goes on only over its own label."""
-    if len(tags) != len(starts):
-        row.wrong(f'there are {len(starts)} "{kind}" and {len(tags)} "tags"', "give one tag a token")
+def _from_tags(
+    row: Row, tags: list[str], starts: list[int], ends: list[int], lines: Sequence[int]
+) -> tuple[tuple[Span, ...], list[str]]:
+    """Spans of BIO or BIOES tags, and the tags as BIO. A span goes on only over its own label."""
     spans: list[Span] = []
+    plain: list[str] = []
     is_open = False
-    for number, (tag, start, end) in enumerate(zip(tags, starts, ends, strict=True)):
+    first = row.line
+    for number, (tag, start, end, line) in enumerate(zip(tags, starts, ends, lines, strict=True)):
+        row.line = line  # for what is wrong with it
         mark, _, label = tag.partition("-")
         if tag != "O" and (mark not in ("B", "I", "E", "S") or not _is_name(label)):
             row.wrong(f"the tag {_shown(tag)} is not known", "tags are O, B-NAME, I-NAME (and E-NAME, S-NAME)")
@@ -203,4 +294,6 @@ def _from_tags(row: _Row, tags: list[str], kind: str, starts: list[int], ends: l
                 row.wrong(f"the tag {_shown(tag)} (token {number + 1}) goes on with nothing", f'begin with "B-{label}"')
             spans[-1] = Span(spans[-1].start, end, label)
             is_open = mark == "I"
-    return tuple(spans)
+        row.line = first
+        plain.append("O" if tag == "O" else f"{'B' if mark in 'BS' else 'I'}-{label}")
+    return tuple(spans), plain

@@ -28,34 +28,40 @@ class Candidate:
     group: bytes
     group_hash: int
     forced: Split | None
-    label: tuple[str | None, tuple[str, ...] | None] | None
+    label: tuple[str | None, tuple[str, ...] | None, float | None] | None
     characters: int
     labels: int
 
     @classmethod
     def of(cls, place: str, text: str, raw: RawDocument, labels: int) -> Candidate:
         """The candidate of a document by its clean text; where it has no group its text is its own."""
-        folded = fold(text)
+        folded = fold(text) if raw.pair is None else f"{fold(text)}\n{fold(raw.pair)}"
         group = folded if raw.group is None else fold(raw.group)
-        label = (raw.label, raw.labels and tuple(sorted(raw.labels)))
+        label = (raw.label, raw.labels and tuple(sorted(raw.labels)), raw.value)
         return cls(
             place=place,
             key=fingerprint_of_fold(folded),
             group=fingerprint_of_fold(group),
             group_hash=hash_of_fold(group),
             forced=raw.split,
-            label=None if label == (None, None) else label,
-            characters=len(text),
+            label=None if label == (None, None, None) else label,
+            characters=len(text) + len(raw.pair or ""),
             labels=labels,
         )
 
 
 def choose(
-    candidates: Sequence[Candidate], ledger: Ledger, validation: int, test: int, deduplicate: bool = True
+    candidates: Sequence[Candidate],
+    ledger: Ledger,
+    validation: int,
+    test: int,
+    deduplicate: bool = True,
+    stratify: bool = False,
 ) -> list[Split | None]:
     """The split of each candidate, or ``None`` for one that is dropped; all are counted in ``ledger``.
 
-    A split that a source fills by itself takes no group by its hash. A split that hashes leave empty gets one group;
+    A split that a source fills by itself takes no group by its hash. With ``stratify`` each label gives its share of
+    groups, those of the lowest hashes. A split that hashes leave empty gets one group;
     where every source says its split, none is moved.
     Raises an :class:`InputError` for nothing to choose from, a group that is forced into two splits, or too few groups.
     """
@@ -72,8 +78,11 @@ def choose(
     shares = {"validation": validation, "test": test}
     shares.update(dict.fromkeys(set(split_of_group.values()) & shares.keys(), 0))
     free = {candidate.group: candidate.group_hash for candidate in chosen if candidate.group not in split_of_group}
-    for group, bucket in free.items():
-        split_of_group[group] = split_of_hash(bucket, shares["validation"], shares["test"])
+    if stratify:
+        split_of_group |= _by_label([c for c in chosen if c.group in free], shares["validation"], shares["test"])
+    else:
+        for group, bucket in free.items():
+            split_of_group[group] = split_of_hash(bucket, shares["validation"], shares["test"])
     _fill_empty(split_of_group, free, [split for split in SPLITS if shares.get(split, 1)], ledger)
 
     fates: list[Split | None] = [None] * len(candidates)
@@ -128,6 +137,29 @@ def _forced_groups(candidates: Sequence[Candidate]) -> dict[bytes, Split]:
 def _in_file(place: str) -> str:
     """``FILE:LINE`` of a candidate's place, which begins with the number of its source."""
     return place.partition(":")[2]
+
+
+def _by_label(candidates: Sequence[Candidate], validation: int, test: int) -> dict[bytes, Split]:
+    """The split of each group: of the groups whose first document has a label, its per cent go into each split.
+
+    A label of fewer groups gives one to a split where half of one is its share, and always keeps most for training.
+    """
+    strata: defaultdict[str, dict[bytes, int]] = defaultdict(dict)
+    seen: set[bytes] = set()
+    for candidate in candidates:
+        if candidate.group not in seen:
+            seen.add(candidate.group)
+            # Of numbers hardly two are alike: they are no strata.
+            label = None if candidate.label is None else candidate.label[:2]
+            strata[repr(label)][candidate.group] = candidate.group_hash
+    splits: dict[bytes, Split] = {}
+    for groups in strata.values():
+        ordered = sorted(groups, key=lambda group: (groups[group], group))
+        tested = int(len(ordered) * test / 100 + 0.5)
+        validated = tested + int(len(ordered) * validation / 100 + 0.5)
+        for place, group in enumerate(ordered):
+            splits[group] = "test" if place < tested else "validation" if place < validated else "train"
+    return splits
 
 
 def _fill_empty(

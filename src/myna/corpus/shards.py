@@ -32,9 +32,10 @@ class ShardWriter:
 
     def write(self, document: Document) -> None:
         self._batch.append(document)
-        self._in_batch += len(document.text)
+        length = len(document.text) + len(document.pair or "")
+        self._in_batch += length
         self.documents += 1
-        self.characters += len(document.text)
+        self.characters += length
         if len(self._batch) >= _BATCH_DOCUMENTS or self._in_batch >= _BATCH_CHARACTERS:
             self._flush()
 

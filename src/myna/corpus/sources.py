@@ -19,7 +19,7 @@ from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import Section, setting
 
-Format = Literal["auto", "text", "lines", "paragraphs", "jsonl", "csv", "tsv", "tagged"]
+Format = Literal["auto", "text", "lines", "paragraphs", "jsonl", "csv", "tsv", "tagged", "conll", "parquet", "arrow"]
 Articles = Literal["headline", "file", "line"]
 
 _BY_EXTENSION: dict[str, Format] = {
@@ -27,6 +27,9 @@ _BY_EXTENSION: dict[str, Format] = {
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     ".csv": "csv",
     ".tsv": "tsv",
+    **dict.fromkeys((".conll", ".conllu", ".bio"), "conll"),
+    ".parquet": "parquet",
+    ".arrow": "arrow",
 }
 
 
@@ -35,8 +38,21 @@ class SourceConfig(Section):
 
     path: str = setting(description="a file, a folder, or a pattern such as texts/**/*.md")
     package: str | None = setting(None, "the installed Python package in which path is; nothing of it is imported")
-    format: Format = setting("auto", "auto goes by the extension: .txt .md .rst a document a file; .jsonl .csv .tsv")
-    text_column: str = setting("text", "the column (CSV, TSV, JSONL) with the text")
+    format: Format = setting(
+        "auto",
+        "auto goes by the extension: .txt .md .rst a document a file; .jsonl .csv .tsv .parquet; .arrow (a folder that "
+        "datasets saved); .conll .conllu",
+    )
+    text_column: str = setting("text", "the column (CSV, TSV, JSONL, Parquet) with the text")
+    pair_column: str | None = setting(None, 'the column with a second text; else "pair"')
+    value_column: str | None = setting(None, 'the column with a number to be told; else "value" where it is one')
+    tokens_column: str | None = setting(
+        None, 'the column with the tokens (in CoNLL its number from 1); else "tokens", "characters" or "words"'
+    )
+    tags_column: str | None = setting(None, 'the column with a tag for each token (in CoNLL its number); else "tags"')
+    tags: Literal["spans", "plain"] = setting(
+        "spans", "spans: tags are BIO or BIOES, and mark spans; plain: they are names, as parts of speech"
+    )
     label_column: str | None = setting(None, 'the column with one label; "label" is used where there is one')
     labels_column: str | None = setting(None, 'the column with several labels (in CSV between |); else "labels"')
     group_column: str | None = setting(None, 'the column that says what stays on one side of a split; else "group"')
@@ -107,6 +123,8 @@ def source_files(source: SourceConfig, ledger: Ledger | None = None) -> list[Sou
             what = "there is no file in this folder" if place.is_dir() else "this is neither a file nor a folder"
         raise InputError(what, where=place, remedy="check the source's path")
 
+    # What "datasets" computed once and kept beside its data is no data.
+    paths = [path for path in paths if not (path.suffix == ".arrow" and path.name.startswith("cache-"))]
     chosen = [(path, _format(source, path) or (None if place.is_dir() else "text")) for path in paths]
     if package is None:
         inside, prefix = base, base.name if is_pattern or place.is_dir() else ""

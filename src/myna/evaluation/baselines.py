@@ -75,20 +75,127 @@ def tfidf_logistic_regression(
     return [str(label) for label in model.predict(hstack(asked).tocsr())]
 
 
+def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] | None:
+    """TF-IDF of the training ``texts`` and of ``others``, sparse; None where not one feature occurs often enough.
+
+    Chinese text is read as runs of 1–3 characters, other text as runs of 1–2 words.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    manner: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    if mostly_han(texts):
+        manner = {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
+    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)
+    try:
+        known = vectorizer.fit_transform(texts)
+    except ValueError:
+        return None
+    return known, vectorizer.transform(others)
+
+
+def most_frequent_labels(labels: Sequence[Collection[str]], count: int) -> list[list[str]]:
+    """The labels that at least half of the training examples have, else the commonest one, ``count`` times."""
+    counts = Counter(label for line in labels for label in set(line))
+    often = sorted(label for label, times in counts.items() if 2 * times >= len(labels))
+    return [often or majority(counts.elements(), 1)] * count if counts else [[]] * count
+
+
+def tfidf_one_against_rest(
+    texts: Sequence[str], labels: Sequence[Collection[str]], others: Sequence[str]
+) -> list[list[str]]:
+    """The labels of ``others``, each by a logistic regression of its own over TF-IDF of the training ``texts``."""
+    from sklearn.linear_model import LogisticRegression
+
+    features = features_of(texts, others) if others else None
+    if features is None:
+        return most_frequent_labels(labels, len(others))
+    found: list[list[str]] = [[] for _ in others]
+    for label in sorted({label for line in labels for label in line}):
+        there = np.array([label in line for line in labels])
+        said = np.full(len(others), there[0])
+        if there.any() and not there.all():
+            model: Any = LogisticRegression(C=10.0, max_iter=300)
+            said = model.fit(features[0], there).predict(features[1])
+        for line, yes in zip(found, said, strict=True):
+            if yes:
+                line.append(label)
+    return found
+
+
+def tfidf_ridge(texts: Sequence[str], values: NDArray[np.floating], others: Sequence[str]) -> Floats:
+    """The numbers of ``others``, ``(others,)``, by ridge regression over TF-IDF of the training ``texts``."""
+    from sklearn.linear_model import Ridge
+
+    features = features_of(texts, others) if others else None
+    if features is None:
+        return np.full(len(others), float(np.mean(values)))
+    model: Any = Ridge(alpha=1.0)
+    result: Floats = np.asarray(model.fit(features[0], values).predict(features[1]), np.float64)
+    return result
+
+
+def overlap(pairs: Iterable[tuple[str, str]]) -> Floats:
+    """What two texts have in common, ``(pairs, 5)``: of their characters and pairs of characters the share of all that
+    is in both; of their characters the share of each that is in the other; and how alike their lengths are.
+    """
+    rows = []
+    for first, second in pairs:
+        one, two = Counter(first.lower()), Counter(second.lower())
+        both = (one & two).total()
+        runs = [Counter(map("".join, zip(text.lower(), text.lower()[1:], strict=False))) for text in (first, second)]
+        lengths = len(first), len(second)
+        rows.append(
+            (
+                both / max((one | two).total(), 1),
+                (runs[0] & runs[1]).total() / max((runs[0] | runs[1]).total(), 1),
+                both / max(one.total(), 1),
+                both / max(two.total(), 1),
+                min(lengths) / max(*lengths, 1),
+            )
+        )
+    return np.array(rows, np.float64).reshape(-1, 5)
+
+
+def overlap_labels(
+    pairs: Sequence[tuple[str, str]], labels: Sequence[str], others: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Labels of ``others`` by logistic regression over the :func:`overlap` of the training ``pairs``."""
+    from sklearn.linear_model import LogisticRegression
+
+    if len(set(labels)) < 2 or not others:
+        return majority(labels, len(others))
+    model: Any = LogisticRegression(C=10.0, max_iter=300)
+    model.fit(overlap(pairs), np.array(labels, dtype=object))
+    return [str(label) for label in model.predict(overlap(others))]
+
+
+def overlap_values(
+    pairs: Sequence[tuple[str, str]], values: NDArray[np.floating], others: Sequence[tuple[str, str]]
+) -> Floats:
+    """Numbers of ``others``, ``(others,)``, by ridge regression over the :func:`overlap` of the training ``pairs``."""
+    from sklearn.linear_model import Ridge
+
+    if not others:
+        return np.zeros(0)
+    model: Any = Ridge(alpha=1e-3)
+    result: Floats = np.asarray(model.fit(overlap(pairs), values).predict(overlap(others)), np.float64)
+    return result
+
+
 def _as_it_is(words: Sequence[str]) -> Sequence[str]:
     return words
 
 
 def most_frequent_tag(
-    units: Iterable[Sequence[str]], tags: Iterable[Sequence[str]], others: Sequence[Sequence[str]]
+    units: Iterable[Sequence[str]], tags: Iterable[Sequence[str]], others: Sequence[Sequence[str]], unseen: str = "O"
 ) -> list[list[str]]:
-    """The tag that each unit (a character, or a word) of ``others`` had most often in training; ``O`` if never seen."""
+    """The tag that each unit (a character, or a word) of ``others`` had most often in training; else ``unseen``."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for line, line_tags in zip(units, tags, strict=True):
         for unit, tag in zip(line, line_tags, strict=True):
             counts[unit][tag] += 1
     best = {unit: min(seen, key=lambda tag: (-seen[tag], tag)) for unit, seen in counts.items()}
-    return [[best.get(unit, "O") for unit in line] for line in others]
+    return [[best.get(unit, unseen) for unit in line] for line in others]
 
 
 def known_names(

@@ -50,13 +50,20 @@ MANNERS = {
     "macro_f1": Manner(True, "percent"),
     "micro_f1": Manner(True, "percent"),
     "entity_f1": Manner(True, "percent"),
+    "word_accuracy": Manner(True, "percent"),
+    "exact_match": Manner(True, "percent"),
+    "r2": Manner(),
+    "pearson": Manner(),
+    "spearman": Manner(),
+    "mean_absolute_error": Manner(False),
     "replaced_f1": Manner(True, "percent"),
     "replaced_accuracy": Manner(True, "percent"),
     "bits_per_character": Manner(False, "bits"),
     "perplexity": Manner(False, "count"),
 }
+KNOWN_KINDS = ("classification", "multilabel", "regression", "tagging", "words", "masked", "causal")
 # Which metric speaks for a model: the first of these that it has.
-_MAIN = ("accuracy", "entity_f1", "bits_per_character", "perplexity", "replaced_f1")
+_MAIN = ("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1")
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,9 @@ def manner(metric: str) -> Manner:
 
 
 def kind_of(model: ModelFacts) -> str:
-    """``classification``, ``tagging``, ``masked``, ``causal`` or ``other``."""
+    """One of ``KNOWN_KINDS``, or ``other``."""
     kind = str(model.details.get("kind", "other"))
-    return kind if kind in ("classification", "tagging", "masked", "causal") else "other"
+    return kind if kind in KNOWN_KINDS else "other"
 
 
 def finding(model: ModelFacts, say: Phrase) -> Finding | None:

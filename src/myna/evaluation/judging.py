@@ -7,7 +7,8 @@ differences) and ``predictions.jsonl``. Long texts are read whole, whatever trai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,21 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
-from myna.evaluation import baselines, metrics
+from myna.corpus.sources import SourceConfig
+from myna.evaluation import metrics
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
+from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks.classification import Classified
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
-from myna.tasks.tagging import Tagged
-from myna.tasks.units import tags_of, units
+from myna.tasks.multilabel import Labelled, Multilabel
+from myna.tasks.regression import VALUE, Valued
+from myna.tasks.tagging import Tagged, Tagging
 from myna.tasks.viterbi import spans_of
+from myna.tasks.words import TaggedWords, TagsOfWords, are_bio, words_of
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -68,7 +73,7 @@ def evaluate_task(
     report("simple methods", 0.6)
     own = seed if config.seed is None else config.seed
     trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
-    scores, details = _judge(loaded, splits.test, said, seed, _Simple(trained, corpus))
+    scores, details = _judge(loaded, splits.test, said, seed, Simple(trained, corpus))
     _write(folder, scores, details, splits.test, said)
     return ledger
 
@@ -76,56 +81,35 @@ def evaluate_task(
 def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
-    examples = read_examples(data, type(loaded.task))
+    examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
     said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
     return _judge(loaded, examples, said, seed, None)[0].metrics
 
 
-class _Simple:
-    """The simple methods, which have seen the training examples."""
-
-    def __init__(self, trained: Sequence[Example], corpus: Corpus) -> None:
-        self.trained, self.corpus = trained, corpus
-
-    def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
-        """What each method says of each text."""
-        known = [example.label or "" for example in self.trained]
-        words = _words_without_stop_words(self.corpus)
-        both: tuple[Sequence[Example], Sequence[Example]] = (self.trained, examples)
-        bags = [[words.get(e.id, []) for e in some] for some in both] if words else [None, None]
-        texts = [[e.text for e in some] for some in both]
-        return {
-            "majority": baselines.majority(known, len(examples)),
-            "tfidf_logistic_regression": baselines.tfidf_logistic_regression(texts[0], known, texts[1], *bags),
-        }
-
-    def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
-        """The spans that each method finds in each text."""
-        bounds = [[units(e.text) for e in some] for some in (self.trained, examples)]
-        cut = [
-            [[e.text[a:b] for a, b in line] for e, line in zip(some, lines, strict=True)]
-            for some, lines in zip((self.trained, examples), bounds, strict=True)
-        ]
-        tags = [tags_of(line, e.spans or ())[0] for e, line in zip(self.trained, bounds[0], strict=True)]
-        tagged = baselines.most_frequent_tag(cut[0], tags, cut[1])
-        marked = [e.spans or () for e in self.trained]
-        names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
-        found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
-        return {"most_frequent_tag": found, "known_names": names}
+def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
+    """How a file of examples is read: its tags as those of the model."""
+    plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
+    return SourceConfig(path=str(data), tags="plain" if plain else "spans")
 
 
 def _judge(
-    loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int, simple: _Simple | None
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int, simple: Simple | None
 ) -> tuple[Scores, dict[str, Any]]:
     if all(isinstance(prediction, Classified) for prediction in said):
         return _judge_labels(loaded, examples, said, seed, simple)
     if all(isinstance(prediction, Tagged) for prediction in said):
         return _judge_spans(examples, said, seed, simple)
+    if all(isinstance(prediction, Labelled) for prediction in said):
+        return _judge_several_labels(loaded, examples, said, seed, simple)
+    if all(isinstance(prediction, Valued) for prediction in said):
+        return _judge_values(examples, said, seed, simple)
+    if all(isinstance(prediction, TaggedWords) for prediction in said):
+        return _judge_words(loaded, examples, said, seed, simple)
     return _judge_by_task(loaded, examples, said, seed), {"kind": "other"}
 
 
 def _judge_labels(
-    loaded: Loaded, examples: Sequence[Example], said: Sequence[Classified], seed: int, simple: _Simple | None
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[Classified], seed: int, simple: Simple | None
 ) -> tuple[Scores, dict[str, Any]]:
     labels = list(loaded.labels)
     expected, ours = [example.label or "" for example in examples], [each.label for each in said]
@@ -151,7 +135,7 @@ def _judge_labels(
 
 
 def _judge_spans(
-    examples: Sequence[Example], said: Sequence[Tagged], seed: int, simple: _Simple | None
+    examples: Sequence[Example], said: Sequence[Tagged], seed: int, simple: Simple | None
 ) -> tuple[Scores, dict[str, Any]]:
     expected = [set(example.spans or ()) for example in examples]
     ours = [set(each.spans) for each in said]
@@ -163,19 +147,93 @@ def _judge_spans(
         metrics.entity_counts(expected, ours),
         {name: metrics.entity_counts(expected, found) for name, found in others.items()},
     )
-    rows = []
-    for label in sorted({span.label for line in (*expected, *ours) for span in line}):
-        counts_of = metrics.entity_counts(expected, ours, label).sum(0)
-        rows.append(
-            {
-                "label": label,
-                "precision": float(metrics.precision(counts_of)),
-                "recall": float(metrics.recall(counts_of)),
-                "f1": float(metrics.micro_f1(counts_of)),
-                "examples": int(counts_of[2]),
-            }
-        )
+    names = sorted({span.label for line in (*expected, *ours) for span in line})
+    rows = [_row(name, metrics.entity_counts(expected, ours, name).sum(0)) for name in names]
     return scores, {"kind": "tagging", "by_label": rows, "differences": scores.differences}
+
+
+def _judge_several_labels(
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[Labelled], seed: int, simple: Simple | None
+) -> tuple[Scores, dict[str, Any]]:
+    labels, expected = list(loaded.labels), [example.labels or () for example in examples]
+    ours = metrics.label_counts(expected, [each.chosen for each in said], labels)
+    found = simple.several_labels(examples) if simple else {}
+    others = {name: metrics.label_counts(expected, each, labels) for name, each in found.items()}
+    scores = Scores(seed)
+    scores.add("micro_f1", metrics.micro_f1_of_labels, ours, others)
+    scores.add("macro_f1", metrics.macro_f1_of_labels, ours, others)
+    scores.add("exact_match", metrics.exact_match, ours, others)
+    rows = [_row(label, counts_of) for label, counts_of in zip(labels, ours.sum(0)[:-1], strict=True)]
+    return scores, {"kind": "multilabel", "by_label": rows, "differences": scores.differences}
+
+
+def _judge_values(
+    examples: Sequence[Example], said: Sequence[Valued], seed: int, simple: Simple | None
+) -> tuple[Scores, dict[str, Any]]:
+    expected = np.array([example.value for example in examples], np.float64)
+    everyone = {"": np.array([each.value for each in said]), **(simple.values(examples) if simple else {})}
+    sums = {name: metrics.moments(expected, each) for name, each in everyone.items()}
+    # Ranks are those among all of the texts, in every draw of them.
+    ranked = {name: metrics.moments(metrics.ranks(expected), metrics.ranks(each)) for name, each in everyone.items()}
+    scores = Scores(seed)
+    for name, metric, statistics in (
+        ("r2", metrics.r_squared, sums),
+        ("pearson", metrics.pearson, sums),
+        ("spearman", metrics.pearson, ranked),
+        ("mean_absolute_error", metrics.mean_absolute_error, sums),
+    ):
+        scores.add(name, metric, statistics[""], {key: each for key, each in statistics.items() if key})
+    return scores, {"kind": "regression", "differences": scores.differences}
+
+
+def _judge_words(
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[TaggedWords], seed: int, simple: Simple | None
+) -> tuple[Scores, dict[str, Any]]:
+    expected = [example.tags or () for example in examples]
+    everyone: dict[str, Sequence[Sequence[str]]] = {"": [each.tags for each in said]}
+    everyone |= simple.tags(examples) if simple else {}
+    scores, rows = Scores(seed), []
+    if are_bio(loaded.labels):
+        bounds = [words_of(example) for example in examples]
+        marked = [spans_of(tags, line) for tags, line in zip(expected, bounds, strict=True)]
+        spans = {
+            name: [spans_of(tags, line) for tags, line in zip(each, bounds, strict=True)]
+            for name, each in everyone.items()
+        }
+        counted = {name: metrics.entity_counts(marked, each) for name, each in spans.items()}
+        scores.add("entity_f1", metrics.micro_f1, counted.pop(""), counted)
+        names = sorted({span.label for line in (*marked, *spans[""]) for span in line})
+        rows = [_row(name, metrics.entity_counts(marked, spans[""], name).sum(0)) for name in names]
+    right = {name: _right_words(expected, each) for name, each in everyone.items()}
+    scores.add("word_accuracy", metrics.exact_match, right.pop(""), right)
+    if not rows:
+        cells: Counter[tuple[str, str]] = Counter()
+        for tags, each in zip(expected, said, strict=True):
+            cells.update(zip(tags, each.tags, strict=True))
+        for label in sorted({tag for pair in cells for tag in pair}):
+            sides = [sum(n for pair, n in cells.items() if pair[place] == label) for place in (1, 0)]
+            rows.append(_row(label, np.array([cells[label, label], *sides])))
+    return scores, {"kind": "words", "by_label": rows, "differences": scores.differences}
+
+
+def _right_words(expected: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> metrics.Floats:
+    """Of each text how many words are right, and how many there are: ``(texts, 1, 2)``."""
+    rows = [
+        (sum(a == b for a, b in zip(right, tags, strict=True)), len(right))
+        for right, tags in zip(expected, said, strict=True)
+    ]
+    return np.array(rows, np.float64).reshape(-1, 1, 2)
+
+
+def _row(label: str, counts_of: metrics.Floats) -> dict[str, Any]:
+    """A line of the figures by label, of how many are right, predicted and expected."""
+    return {
+        "label": label,
+        "precision": float(metrics.precision(counts_of)),
+        "recall": float(metrics.recall(counts_of)),
+        "f1": float(metrics.micro_f1(counts_of)),
+        "examples": int(counts_of[2]),
+    }
 
 
 def _judge_by_task(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int) -> Scores:
@@ -207,31 +265,34 @@ def _within_budget(examples: Sequence[Example], ledger: Ledger) -> list[Example]
     return chosen
 
 
-def _words_without_stop_words(corpus: Corpus) -> dict[str, list[str]]:
-    from myna.corpus.words import stop_words
-
-    stop = stop_words(corpus.language)
-    found: dict[str, list[str]] = {}
-    for split in ("train", "test"):
-        for document in corpus.documents(split, ["text", "words"]) if corpus.has_words else ():
-            if document.words is not None:
-                found[document.id] = [w for w in document.words.strings(document.text) if w not in stop]
-    return found
-
-
 def _kind(loaded: Loaded) -> str:
-    return {"sequence": "classification", "token": "tagging"}[loaded.model.kind]
+    """What the report calls a model whose task was judged on nothing."""
+    if loaded.labels == VALUE:
+        return "regression"
+    kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
+    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
 
 
-def _line(example: Example, said: Any) -> Mapping[str, Any]:
+def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     """A line of ``predictions.jsonl``."""
     line: dict[str, Any] = {"id": example.id, "text": example.text}
+    if example.pair is not None:
+        line["pair"] = example.pair
     if isinstance(said, Classified):
         answer = said.answer()
         return {**line, "label": example.label, "predicted": answer["label"], "scores": answer["scores"]}
     if isinstance(said, Tagged):
         marked = [span._asdict() for span in example.spans or ()]
         return {**line, "spans": marked, "predicted": _sure_spans(said)}
+    if isinstance(said, Labelled):
+        answer = said.answer()
+        labels = None if example.labels is None else list(example.labels)
+        return {**line, "labels": labels, "predicted": answer["labels"], "scores": answer["scores"]}
+    if isinstance(said, Valued):
+        return {**line, "value": example.value, "predicted": said.value}
+    if isinstance(said, TaggedWords):
+        answer, tags = said.answer(), None if example.tags is None else list(example.tags)
+        return {**line, "tokens": answer["tokens"], "tags": tags, "predicted": answer["tags"]}
     return {**line, "answer": said.answer()}
 
 
@@ -253,4 +314,4 @@ def _write(
     files.write_json(folder / "details.json", details)
     with files.open_new(folder / "predictions.jsonl") as stream:
         for example, prediction in zip(examples, said, strict=True):
-            stream.write((json.dumps(_line(example, prediction), ensure_ascii=False) + "\n").encode())
+            stream.write((json.dumps(line_of(example, prediction), ensure_ascii=False) + "\n").encode())

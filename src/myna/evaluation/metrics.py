@@ -89,6 +89,87 @@ def entity_counts(
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
+def label_counts(
+    expected: Sequence[Iterable[str]], predicted: Sequence[Iterable[str]], labels: Sequence[str]
+) -> NDArray[np.int64]:
+    """Several labels of each example, ``(examples, labels + 1, 3)``: by label whether it is right, predicted, expected.
+
+    The last row is whether all are right, one, one.
+    """
+    table = np.zeros((len(expected), len(labels) + 1, 3), np.int64)
+    for row, right, said in zip(table, map(set, expected), map(set, predicted), strict=True):
+        row[:-1, 1] = [label in said for label in labels]
+        row[:-1, 2] = [label in right for label in labels]
+        row[:-1, 0] = row[:-1, 1] & row[:-1, 2]
+        row[-1] = (right == said, 1, 1)
+    return table
+
+
+def micro_f1_of_labels(counts: NDArray[np.number]) -> Floats:
+    """The F1, ``(…)``, of all labels together, of counts ``(…, labels + 1, 3)`` as in :func:`label_counts`."""
+    return micro_f1(counts[..., :-1, :].sum(-2))
+
+
+def macro_f1_of_labels(counts: NDArray[np.number]) -> Floats:
+    """The mean F1, ``(…)``, of the labels that occur or are predicted."""
+    each = counts[..., :-1, :]
+    there = (each[..., 1] + each[..., 2]) > 0
+    return _share((micro_f1(each) * there).sum(-1), there.sum(-1))
+
+
+def exact_match(counts: NDArray[np.number]) -> Floats:
+    """The share of examples, ``(…)``, whose labels are all right and no others."""
+    return _share(counts[..., -1, 0], counts[..., -1, 1])
+
+
+def moments(expected: NDArray[np.number], predicted: NDArray[np.number]) -> Floats:
+    """What is counted of each number, ``(examples, 8)``: one, both, their squares and product, their difference.
+
+    Each is taken from its mean, so that nothing is lost where numbers are large; the last two are the squared and the
+    absolute difference of the numbers themselves.
+    """
+    right, said = np.asarray(expected, np.float64), np.asarray(predicted, np.float64)
+    apart = said - right
+    if len(right):
+        right, said = right - right.mean(), said - said.mean()
+    parts = (np.ones_like(right), right, said, right**2, said**2, right * said, apart**2, np.abs(apart))
+    return np.stack(parts, 1)
+
+
+def r_squared(sums: NDArray[np.floating]) -> Floats:
+    """The share of the variance that is told, ``(…)``, of sums as in :func:`moments`; 0 where there is none to tell."""
+    count, right, squares, apart = sums[..., 0], sums[..., 1], sums[..., 3], sums[..., 6]
+    variance = squares - _share(right**2, count)
+    there = variance > 1e-12 * np.maximum(squares, 1e-300)
+    return np.where(there, 1 - _share(apart, np.where(there, variance, 1)), 0.0)
+
+
+def pearson(sums: NDArray[np.floating]) -> Floats:
+    """Pearson's correlation, ``(…)``, of sums as in :func:`moments`; 0 where one of both never changes.
+
+    Of :func:`ranks` it is Spearman's.
+    """
+    count, right, said, right2, said2, product = (sums[..., place] for place in range(6))
+    together = product - _share(right * said, count)
+    one, two = right2 - _share(right**2, count), said2 - _share(said**2, count)
+    there = (one > 1e-12 * right2) & (two > 1e-12 * said2)
+    spread = np.sqrt(np.where(there, one * two, 1.0))
+    return np.where(there, np.clip(together / spread, -1, 1), 0.0)
+
+
+def mean_absolute_error(sums: NDArray[np.floating]) -> Floats:
+    """The mean absolute difference, ``(…)``, of sums as in :func:`moments`."""
+    return _share(sums[..., 7], sums[..., 0])
+
+
+def ranks(values: NDArray[np.number]) -> Floats:
+    """The rank of each value from 1, ``(values,)``; equal ones share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    result: Floats = ((last - count + 1 + last) / 2)[place]
+    return result
+
+
 def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
     """The spans ``(first unit, unit behind the last, label)`` in BIO or BIOES tags, read leniently as seqeval does.
 

@@ -12,19 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from myna.corpus.document import RawDocument
 from myna.errors import InputError
 from myna.huggingface.folder import open_model_folder
 from myna.huggingface.weights import dtype_of
 from myna.inference.generate import Generated, generate, stream
 from myna.inference.manner import Manner, manner_of
 from myna.inference.options import Options, described
-from myna.inference.predict import BATCH_TOKENS, predict, predictions, unlabelled
+from myna.inference.predict import BATCH_TOKENS, Asked, predict, predictions, unlabelled
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model
 from myna.model.transformer import EncoderDecoder, Transformer
 from myna.tasks import find_task
-from myna.tasks.examples import Example
-from myna.tasks.task import Prediction, Task, framed
+from myna.tasks.examples import Example, document_of
+from myna.tasks.pairs import Pairs
+from myna.tasks.task import Adjustable, Prediction, Task, framed
 from myna.tasks.windows import windows
 from myna.tokens.encoding import encode
 from myna.tokens.sampler import micro_batches
@@ -83,18 +85,38 @@ class Loaded:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
         try:
-            task = find_task(self.facts.get("task", _TASK_OF_HEAD[self.model.kind]))
+            usual = "regression" if self.labels == ("value",) else _TASK_OF_HEAD[self.model.kind]
+            task = find_task(self.facts.get("task", usual))
         except InputError as error:
             raise error.at(self.folder / "myna.json") from None
-        return task(self.tokenizer, self.labels, self.model.config.maximum_length)
+        made = task(self.tokenizer, self.labels, self.model.config.maximum_length)
+        if isinstance(made, Adjustable):
+            made.recall(self.facts.get("decoding", {}))
+        return made
 
-    def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
+    def predict(self, texts: str | Sequence[Asked]) -> list[dict[str, Any]]:
         """An answer for each text, of which there may be one: see :func:`~myna.inference.predict.predict`."""
         return predict(self.model, self.task, [texts] if isinstance(texts, str) else texts)
 
     def predict_examples(self, examples: Sequence[Example]) -> Sequence[Prediction]:
         """The task's own predictions, with probabilities, of examples: labelled or not."""
         return predictions(self.model, self.task, self.task.items(examples)) if examples else []
+
+    @property
+    def reads(self) -> str:
+        """What the task reads: ``texts``, ``pairs`` of them, or ``words``."""
+        if isinstance(self.task, Pairs):
+            return "pairs"
+        return "words" if getattr(self.task, "reads_words", False) else "texts"
+
+    def task_example(self, row: RawDocument, file: Path) -> Example:
+        """The one example that a row of a file is, with what it says of its labels."""
+        document = document_of(row, file)
+        examples = self.task.examples(document)
+        if len(examples) == 1 and examples[0].text == document.text:
+            return examples[0]
+        # A tagger's examples are sentences, and whole texts as well.
+        return Example(document.text, document.id, document.source, document.group, spans=document.spans)
 
     def generate(self, prompt: str, tokens: int = 100, **options: Unpack[Options]) -> Generated:
         """What the model writes after ``prompt``, up to ``tokens`` tokens; with beams the best.

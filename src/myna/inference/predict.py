@@ -11,14 +11,19 @@ from typing import Any
 
 import torch
 
+from myna.corpus.words import join
 from myna.errors import InputError
 from myna.model.heads import Model
 from myna.tasks.examples import Example
+from myna.tasks.pairs import Pairs
 from myna.tasks.task import Prediction, Task, TaskItems
 from myna.tokens.sampler import micro_batches
 
 # As many as keep a small model's matrix products large, and their activations in the cache of a processor.
 BATCH_TOKENS = 4096
+
+# What can be asked: a text, a pair of texts, the words of a text.
+Asked = str | tuple[str, str] | list[str]
 
 
 def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = BATCH_TOKENS) -> Sequence[Prediction]:
@@ -33,24 +38,42 @@ def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = 
     return task.decode(items, outputs)
 
 
-def predict(model: Model, task: Task, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[dict[str, Any]]:
-    """The answer to each text: ``{"label", "scores"}`` or ``{"spans"}``, offsets in characters of the text as given.
+def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int = BATCH_TOKENS) -> list[dict[str, Any]]:
+    """The answer to each text: ``{"label", "scores"}``, ``{"spans"}`` …, offsets in characters of the text as given.
 
     A text that is empty is an :class:`InputError` that says which.
     """
     examples = unlabelled(texts)
     if not examples:
         return []
+    if isinstance(task, Pairs) and any(example.pair is None for example in examples):
+        raise InputError(
+            "this model reads pairs of texts", remedy="give each with its second text (--pair, or a table)"
+        )
     return [prediction.answer() for prediction in predictions(model, task, task.items(examples), batch_tokens)]
 
 
-def unlabelled(texts: Sequence[str]) -> list[Example]:
-    """Examples of texts, none of them empty."""
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise InputError(f"text {number} of {len(texts)} is no text but {type(text).__name__}")
-        if not text.strip():
-            raise InputError(f"text {number} of {len(texts)} is empty", remedy="take it out")
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError(f"text {number} of {len(texts)} holds bytes that are no text", remedy="give it as UTF-8")
-    return [Example(text, f"text {number} of {len(texts)}") for number, text in enumerate(texts, 1)]
+def unlabelled(texts: Sequence[Asked]) -> list[Example]:
+    """Examples of texts, of pairs of texts, or of the words of texts; none of them empty."""
+    found = []
+    for number, asked in enumerate(texts, 1):
+        name = f"text {number} of {len(texts)}"
+        words = None
+        parts = list(asked) if isinstance(asked, (tuple, list)) else [asked]
+        for part in parts or [""]:
+            _check(part, name)
+        text, pair = parts[0] if parts else "", parts[1] if isinstance(asked, tuple) and len(parts) == 2 else None
+        if isinstance(asked, list):
+            text, starts, ends = join(asked)
+            words = tuple(zip(starts, ends, strict=True))
+        found.append(Example(text, name, pair=pair, words=words))
+    return found
+
+
+def _check(text: Any, name: str) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"{name} is no text but {type(text).__name__}")
+    if not text.strip():
+        raise InputError(f"{name} is empty", remedy="take it out")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{name} holds bytes that are no text", remedy="give it as UTF-8")

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 # By name, so that a recipe is checked without importing torch.
 TASKS = {
     "classification": "myna.tasks.classification:Classification",
+    "multilabel": "myna.tasks.multilabel:Multilabel",
+    "regression": "myna.tasks.regression:Regression",
+    "pairs": "myna.tasks.pairs:Pairs",
     "tagging": "myna.tasks.tagging:Tagging",
+    "words": "myna.tasks.words:TagsOfWords",
 }
 _REGISTRY = Registry("task", TASKS)
 

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myna import randomness
 from myna.corpus.dedup import fingerprint
-from myna.corpus.document import SPLITS, Corpus, Document, Span, Split
+from myna.corpus.document import SPLITS, Corpus, Document, RawDocument, Span, Split
 from myna.corpus.readers import SourceConfig, file_of, read
 from myna.errors import InputError
 from myna.ledger import Ledger
@@ -24,13 +24,14 @@ from myna.ledger import Ledger
 if TYPE_CHECKING:
     from myna.tasks.task import Task
 
-# All but the words, which are most of the bytes and which no task of ours needs.
-_COLUMNS = ("text", "source", "group", "label", "labels", "spans")
+# All but the words, which are most of the bytes; a task that needs them says so (``reads_words``).
+_COLUMNS = ("text", "source", "group", "label", "labels", "spans", "pair", "value")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text with its ``label``, or with the ``spans`` that are marked in it; neither where they are asked for.
+    """A text with its ``label``, its several ``labels``, its ``value``, the ``spans`` that are marked in it or the
+    ``tags`` of its ``words``; none of them where they are asked for. ``pair`` is a second text, read beside the first.
 
     ``id`` names it in messages, ``source`` is the file it comes from, ``group`` the article or thread.
     """
@@ -41,13 +42,23 @@ class Example:
     group: str = ""
     label: str | None = None
     spans: tuple[Span, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    pair: str | None = None
+    value: float | None = None
+    words: tuple[tuple[int, int], ...] | None = None
+    tags: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each label in it: one, or one for each span."""
+        """The name of each label in it: one, several, one for each span, or the tag of each word."""
         if self.label is not None:
             return (self.label,)
-        return tuple(span.label for span in self.spans or ())
+        return self.labels or self.tags or tuple(span.label for span in self.spans or ())
+
+    @property
+    def whole(self) -> str:
+        """All that is read: the text, and its pair below it."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
     @property
     def place(self) -> str:
@@ -81,7 +92,8 @@ def read_splits(corpus: Corpus, task: type[Task], ledger: Ledger) -> Splits:
 
 def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledger: Ledger) -> tuple[Example, ...]:
     kept, unseen = [], set(seen)
-    for document in corpus.documents(split, _COLUMNS):
+    columns = (*_COLUMNS, "words") if getattr(task, "reads_words", False) else _COLUMNS
+    for document in corpus.documents(split, columns):
         examples = task.examples(document)
         if not examples:
             ledger.came_in(examples=1)
@@ -89,7 +101,7 @@ def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledg
         for example in examples:
             came = counts([example])
             ledger.came_in(**came)
-            mark = fingerprint(example.text)
+            mark = fingerprint(example.whole)
             if mark in unseen:
                 reason = "the text is in an earlier split" if mark in seen else "the text is a repeat"
                 ledger.dropped(f"{split}: {reason}", **came)
@@ -100,23 +112,18 @@ def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledg
     return tuple(kept)
 
 
-def read_examples(path: Path | str, task: type[Task]) -> list[Example]:
-    """The examples in a file (JSONL, CSV, TSV) of ``text`` and ``label``, or of ``tokens`` and ``tags``.
+def read_examples(path: Path | str, task: type[Task], source: SourceConfig | None = None) -> list[Example]:
+    """The examples in a file (JSONL, CSV, TSV, Parquet, CoNLL): its rows, in their order. ``source`` names columns.
 
     Raises an :class:`InputError` with file and line for what cannot be read, a row without a label, an empty text.
     """
     found: list[Example] = []
-    for row in read(SourceConfig(path=str(path))):
+    for row in read(source or SourceConfig(path=str(path))):
         file = file_of(Path(path), row)
-        if not row.text.strip():
-            raise InputError("the text of this row is empty", where=file, line=row.line, remedy="take it out")
-        name = f"line {row.line}"
-        document = Document(
-            name, row.text, str(file), row.group or name, "test", row.label, row.labels, spans=row.spans
-        )
-        examples = task.examples(document)
+        check_text(row, file)
+        examples = task.examples(document_of(row, file))
         if not examples:
-            remedy = "give a label (or tags) in every row"
+            remedy = "give a label (or tags, or a value) in every row"
             raise InputError("this row has no label for the model's task", where=file, line=row.line, remedy=remedy)
         found += examples
     if not found:
@@ -124,15 +131,40 @@ def read_examples(path: Path | str, task: type[Task]) -> list[Example]:
     return found
 
 
+def check_text(row: RawDocument, file: Path) -> None:
+    """Raises an :class:`InputError` for a row without a text, or with an empty one beside it."""
+    for text, what in ((row.text, "text"), (row.pair, "second text")):
+        if text is not None and not text.strip():
+            raise InputError(f"the {what} of this row is empty", where=file, line=row.line, remedy="take it out")
+
+
+def document_of(row: RawDocument, file: Path) -> Document:
+    """A row as a document of its own, named by its line."""
+    name = f"line {row.line}"
+    return Document(
+        name,
+        row.text,
+        str(file),
+        row.group or name,
+        "test",
+        row.label,
+        row.labels,
+        words=row.words,
+        spans=row.spans,
+        pair=row.pair,
+        value=row.value,
+    )
+
+
 def counts(examples: Iterable[Example]) -> dict[str, int]:
     """How many examples and labels there are, for a ledger."""
-    each = [len(example.names) for example in examples]
+    each = [len(example.names) + (example.value is not None) for example in examples]
     return {"examples": len(each), "labels": sum(each)}
 
 
 def _check(splits: Mapping[Split, tuple[Example, ...]]) -> None:
-    trained = Counter(name for example in splits["train"] for name in example.names)
-    if not trained:
+    trained = Counter(name for example in splits["train"] for name in _classes(example))
+    if not counts(splits["train"])["labels"]:
         remedy = "name the column that holds it (label_column), or use a format with tags, in the corpus's sources"
         raise InputError("no text for training in this corpus has a label of this task", remedy=remedy)
     if not splits["validation"]:
@@ -140,13 +172,20 @@ def _check(splits: Mapping[Split, tuple[Example, ...]]) -> None:
         raise InputError("there is no labelled text to validate with", remedy=remedy)
     for split, examples in splits.items():
         for example in examples:
-            for name in example.names:
+            for name in _classes(example):
                 if trained[name] > 1:
                     continue
                 what = f"the label {name!r} occurs once in training"
                 if name not in trained:
                     what = f"the label {name!r} is in the {split} split, and training never saw it"
                 raise InputError(what, where=example.place, remedy="add examples of it, or take it out")
+
+
+def _classes(example: Example) -> Iterable[str]:
+    """The names of which there must be enough: not the plain tags of words, some of which are rare in any text."""
+    if example.tags is None:
+        return example.names
+    return (tag[2:] for tag in example.tags if tag.startswith("B-"))
 
 
 def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
@@ -157,7 +196,7 @@ def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
     """
     strata: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for place, example in enumerate(examples):
-        digest = hashlib.sha256(example.text.encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(example.whole.encode("utf-8", "surrogatepass")).digest()
         order = randomness.key(seed, "examples", int.from_bytes(digest[:8], "little"))
         strata.setdefault(tuple(sorted(set(example.names))), []).append((order, place))
     line = [
@@ -172,6 +211,8 @@ def fingerprint_of(examples: Iterable[Example]) -> str:
     """A hash of the texts and labels of examples, in their order."""
     total = hashlib.sha256()
     for example in examples:
-        plain = (example.text, example.label, [(s.start, s.end, s.label) for s in example.spans or ()])
+        plain: tuple[Any, ...] = (example.text, example.label, [tuple(s) for s in example.spans or ()])
+        if (example.spans is None and example.label is None) or example.pair is not None:
+            plain += (example.pair, example.value, example.labels, example.words, example.tags)
         total.update(repr(plain).encode("utf-8", "surrogatepass"))
     return total.hexdigest()

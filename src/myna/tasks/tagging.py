@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,12 +24,16 @@ from myna.model.flat import flatten
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example
+from myna.tasks.learning import Learning
 from myna.tasks.task import UNKNOWN, Item, TaskItems, framed
 from myna.tasks.units import Bounds, sentences, tags_of, units
 from myna.tasks.viterbi import best_paths, name_of, spans_of, transitions
 from myna.tasks.windows import TooLong, Window, fit
 from myna.tokens.encoding import Encoding, encode_words
 from myna.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from myna.finetuning import FinetuneConfig
 
 # Examples encoded at a time: the strings of all units of a corpus would take more memory than all else.
 _AT_ONCE = 2048
@@ -65,6 +68,7 @@ class Tagging:
         self.tokenizer, self.labels, self.room = tokenizer, tuple(labels), maximum_length - 2
         self._numbers = {label: number for number, label in enumerate(self.labels)}
         self._start, self._step = transitions(self.labels)
+        self.learning = Learning()
 
     @classmethod
     def examples(cls, document: Document) -> list[Example]:
@@ -105,7 +109,7 @@ class Tagging:
         self._count_labels(examples, items, ledger)
         return TaskItems(examples, items, ledger)
 
-    def _item(self, sentence: _Sentence, encoding: Encoding, window: Window, among: int) -> Item:
+    def _item(self, sentence: Sentence, encoding: Encoding, window: Window, among: int) -> Item:
         firsts = np.flatnonzero(encoding.word_starts)
         mine = slice(*np.searchsorted(firsts, [window.first, window.last]))
         ids = framed(self.tokenizer, encoding.ids[window.start : window.end])
@@ -113,7 +117,7 @@ class Tagging:
         rows = firsts[mine] - window.start + (self.tokenizer.start is not None)
         return Item(sentence.example, ids, sentence.targets[mine], rows, among)
 
-    def _read(self, number: int, example: Example, ledger: Ledger) -> list[_Sentence]:
+    def _read(self, number: int, example: Example, ledger: Ledger) -> list[Sentence]:
         parts = _units_by_sentence(example.text)
         bounds = [each for part in parts for each in part]
         targets = np.full(len(bounds), UNKNOWN, np.int64)
@@ -123,7 +127,7 @@ class Tagging:
             targets = np.array([self._number(tag, example) for tag in tags], np.int64)
         ends = np.cumsum([len(part) for part in parts])
         return [
-            _Sentence(number, [example.text[start:end] for start, end in part], targets[last - len(part) : last])
+            Sentence(number, [example.text[start:end] for start, end in part], targets[last - len(part) : last])
             for part, last in zip(parts, ends, strict=True)
         ]
 
@@ -150,7 +154,7 @@ class Tagging:
         return Batch(
             flatten([item.ids for item in items], numbers, key),
             torch.from_numpy(targets),
-            {"tagging": len(targets)},
+            {"tagging": int((targets != UNKNOWN).sum())},
             torch.from_numpy(np.concatenate(rows)),
         )
 
@@ -161,12 +165,34 @@ class Tagging:
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """Cross-entropy of every unit, in nats."""
-        total = F.cross_entropy(self.outputs(model, batch), batch.targets, reduction="sum")
+        targets = batch.targets
+        known = targets != UNKNOWN
+        logits = self.outputs(model, batch)
+        if not bool(known.all()):
+            logits, targets = logits[known], targets[known]
+        total = self.learning.nats(logits, targets).sum()
         return Loss((Term("tagging", total, batch.counts["tagging"]),))
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Nothing beside the model."""
         return {}
+
+    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
+        """Takes up the options of a training; see :class:`~myna.tasks.task.Adjustable`."""
+        numbers = [item.targets for item in self.items(examples)] if config.class_weights == "balanced" else []
+        known = np.concatenate([np.zeros(0, np.int64), *numbers])
+        often = np.bincount(known[known != UNKNOWN], minlength=len(self.labels))
+        self.learning = Learning.of(config, self.labels, often.tolist())
+
+    def settle(self, model: Model) -> None:
+        """Nothing is beside the model."""
+
+    def remembered(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Nothing."""
 
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[Tagged]:
         """The best tags that BIO allows in each sentence, and the spans they mark. Needs all windows of a text."""
@@ -200,7 +226,7 @@ class Tagging:
 
 
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
     """The units of a sentence and their targets, ``(units,)``."""
 
     example: int

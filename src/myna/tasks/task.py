@@ -6,9 +6,9 @@ task makes of examples, and what it reads out of a model, is the same in trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from myna.tasks.examples import Example
 from myna.tasks.windows import TooLong
 from myna.tokens.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from myna.finetuning import FinetuneConfig
+
 # The target of an output whose label is not known: what is to be predicted.
 UNKNOWN = -1
 # The ledger's reason for what ``too_long = "drop"`` leaves out.
@@ -32,16 +35,18 @@ LEFT_OUT = "longer than the model's window"
 class Item:
     """A window of an example.
 
-    ``ids`` is ``(tokens,)``, special tokens included. ``targets``, ``(outputs,)``, are the numbers of the classes
-    that its outputs should have, or ``UNKNOWN``; ``rows``, ``(outputs,)``, are the tokens where a token head gives
-    these outputs, and None for a sequence head, which has one output. ``windows`` says how many its example gave.
+    ``ids`` is ``(tokens,)``, special tokens included. ``targets``, ``(outputs,)``, are the numbers of the classes that
+    its outputs should have, or ``UNKNOWN`` (of several labels ``(1, labels)``, of a number the number). ``rows``,
+    ``(outputs,)``, are the tokens where a token head gives these outputs, and None for a sequence head, which has one
+    output. ``windows`` says how many its example gave; ``segments``, ``(tokens,)``, which text of a pair a token is of.
     """
 
     example: int
     ids: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    targets: NDArray[Any]
     rows: NDArray[np.int64] | None = None
     windows: int = 1
+    segments: NDArray[np.int64] | None = None
 
 
 class TaskItems:
@@ -62,6 +67,9 @@ class TaskItems:
 
     def __getitem__(self, index: int) -> Item:
         return self._items[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items)
 
     def by_example(self, outputs: Sequence[Tensor]) -> Iterator[tuple[Example, list[Tensor]]]:
         """Each example with the outputs of its items, which are given in the order of the items."""
@@ -117,3 +125,23 @@ class Task(Objective, Protocol):
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """Figures of merit by name; ``score`` is the one that chooses the best epoch, higher is better."""
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A task that takes up options of its training, as all of Myna's own do."""
+
+    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
+        """Takes up the options before a training on ``examples``: weights of classes, a loss, a scale.
+
+        Raises an :class:`~myna.errors.InputError` for what does not fit the examples.
+        """
+
+    def settle(self, model: Model) -> None:
+        """Puts into the trained model what the task would have to know beside it, as the scale of numbers."""
+
+    def remembered(self) -> dict[str, Any]:
+        """What the task must know again to predict, for ``myna.json``."""
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Takes that up again."""

@@ -36,6 +36,37 @@ def windows(length: int, size: int) -> list[Window]:
     return [Window(a, a + size, borders[n], borders[n + 1]) for n, a in enumerate(starts)]
 
 
+def fit_pair(
+    lengths: tuple[int, int], size: int, too_long: TooLong, where: str, ledger: Ledger
+) -> list[tuple[Window, Window]]:
+    """The windows of two texts that are read together in ``size`` pieces; see :func:`fit`.
+
+    The shorter text is whole beside each window of the longer one, where it takes no more than half of the room; two
+    that are both longer go by side by side, so that every piece of both is read.
+    """
+    if min(lengths) == 0:
+        which = "first" if lengths[0] == 0 else "second"
+        raise InputError(f"the tokenizer finds nothing to read in the {which} text of this pair", where=where)
+    if size < 2:
+        raise InputError("the model's window has no room for a pair: all of it would be cut", where=where)
+    if sum(lengths) <= size:
+        # A single text of as many pieces tells what is to be told of room, tokens and the books.
+        fit(sum(lengths), size, too_long, where, ledger)
+        return [(Window(0, lengths[0], 0, lengths[0]), Window(0, lengths[1], 0, lengths[1]))]
+    half = size // 2
+    first = size - lengths[1] if lengths[1] <= half else min(lengths[0], size - half)
+    rooms = first, size - first
+    one, two = (windows(length, room) for length, room in zip(lengths, rooms, strict=True))
+    count = max(len(one), len(two))
+    pairs = [(one[n * len(one) // count], two[n * len(two) // count]) for n in range(count)]
+    if too_long == "window":
+        ledger.came_in(tokens=sum(lengths))
+        ledger.kept(tokens=sum(lengths))
+        ledger.note("windows beyond the first", count - 1)
+        return pairs
+    return pairs[: len(fit(sum(lengths), size, too_long, where, ledger))]
+
+
 def fit(length: int, size: int, too_long: TooLong, where: str, ledger: Ledger) -> list[Window]:
     """The windows of a text under ``too_long``: several, one, or none where it is dropped.
 

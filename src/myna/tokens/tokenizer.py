@@ -27,7 +27,7 @@ from pydantic import BeforeValidator, WithJsonSchema, model_validator
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from myna import files
-from myna.corpus.document import Corpus, Document
+from myna.corpus.document import Corpus, Document, apart
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import Section, setting
@@ -283,7 +283,7 @@ def sample_of(corpora: Sequence[Corpus], budget: int, ledger: Ledger, report: Re
     total = sum(corpus.characters("train") for corpus in corpora)
     seen = taken = 0
     for corpus in corpora:
-        for document in corpus.documents("train", columns=["text", "words"]):
+        for document in apart(corpus.documents("train", columns=["text", "words", "pair"])):
             length = len(document.text)
             ledger.came_in(documents=1, characters=length)
             # Take a document whenever the sample lags behind its share of what has gone by.
@@ -302,7 +302,7 @@ def _alphabet_of(corpora: Sequence[Corpus], report: Report) -> set[str]:
     report("tokenizer: alphabet", 0.0)
     characters = set(string.printable)
     for corpus in corpora:
-        for document in corpus.documents("train", columns=["text"]):
+        for document in apart(corpus.documents("train", columns=["text", "pair"])):
             characters.update(document.text)
     return characters
 

@@ -185,7 +185,7 @@ def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due:
                 with run.interrupts.held():
                     _save(run)
                 saved, saved_step = time.monotonic(), progress.step
-            if progress.step >= steps:
+            if progress.step >= steps or _is_stale(run, due):
                 return
             _step(run, began, report)
     except (KeyboardInterrupt, SystemExit):
@@ -310,6 +310,15 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
             weights = run.parallel.wholes()
             if run.processes.first:
                 progress.best_sha256 = checkpoint.save_best(run.folder, weights, progress.step)
+
+
+def _is_stale(run: _Training, due: set[int]) -> bool:
+    """Whether as many validations as ``patience`` says have come after the best one."""
+    progress, patience = run.progress, run.config.patience
+    if patience is None or progress.best is None:
+        return False
+    best = int(progress.best["step"])
+    return sum(best < step <= progress.validated for step in due) >= patience
 
 
 def _is_kept(run: _Training) -> bool:

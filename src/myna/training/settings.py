@@ -54,6 +54,7 @@ class TrainingConfig(Section):
     nesterov: bool = setting(True, "sgd, muon: look ahead along the momentum")
     layer_decay: float = setting(1.0, "the learning rate of a layer, as a share of that of the one above", gt=0, le=1)
     clip: float = setting(1.0, "largest norm of a step's gradient", gt=0)
+    patience: int | None = setting(None, "end after so many validations without a better score", gt=0)
     seed: int | None = setting(None, "the seed of this stage (default: the recipe's)")
     # Of the result: a product in bfloat16 has 8 bits. What "auto" found is the machine's, and kept by the run.
     precision: Literal["float32", "bfloat16", "auto"] | None = setting(

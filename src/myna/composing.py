@@ -1,0 +1,308 @@
+"""A recipe composed of files and a model, for ``myna finetune``: no recipe file is needed.
+
+What is in the files decides which columns are read and how tags are meant. All rows are looked at before anything is
+written, so that a label that training never saw, or an empty text, is told with its file and line at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from myna import files
+from myna.corpus.document import RawDocument, Split
+from myna.corpus.guessing import as_tables, guess_columns, kind_of_tags, sample_of
+from myna.corpus.readers import read_file
+from myna.corpus.sources import SourceConfig
+from myna.errors import InputError
+from myna.finetuning import FinetuneConfig
+from myna.recipe import Recipe, recipe_of
+from myna.recipe_errors import near
+from myna.tokens.characters import han
+
+# The verb's names of tasks, and the fields that each is read from; of several choices the first that is there.
+FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "classification": (("text", "label"),),
+    "multilabel": (("text", "labels"),),
+    "regression": (("text", "value"),),
+    "pairs": (("text", "pair", "label"), ("text", "pair", "value")),
+    "tagging": (("tokens", "tags"),),
+}
+_VOCABULARY = 8_000
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A recipe, the name of its one fine-tuning, the source of the test file (None: none), and what was decided."""
+
+    recipe: Recipe
+    name: str
+    test: SourceConfig | None
+    said: tuple[str, ...]
+
+
+def compose(
+    task: str,
+    model: str,
+    train: Path,
+    validation: Path | None = None,
+    test: Path | None = None,
+    changes: Sequence[str] = (),
+) -> Composed:
+    """The recipe that fine-tunes ``model``, a folder or a preset, on the examples of ``train``.
+
+    Without ``validation`` or ``test`` a tenth of the training examples is kept for each, by the hash of their text and
+    label by label. ``changes`` are settings of ``[finetune]`` as ``epochs=5``, names of columns as
+    ``text_column=review``, or dotted keys of the recipe. Raises an :class:`InputError`, with file and line, for what
+    cannot be learned from.
+    """
+    if task not in FIELDS:
+        remedy = near(task, FIELDS) or f"choose one of {', '.join(FIELDS)}"
+        raise InputError(f"there is no task {task!r} for this command", remedy=remedy)
+    given: dict[Split, Path | None] = {"train": train, "validation": validation, "test": test}
+    paths = {split: path for split, path in given.items() if path is not None}
+    _check_files(paths)
+    columns, rest = _columns_of(changes)
+    said: list[str] = []
+    source, fields, real_task = _source(task, train, columns, said)
+    apart = len(paths) > 1 and len(paths) < 3
+    sources: dict[Split, SourceConfig] = {
+        split: source.model_copy(
+            update={"path": str(path.absolute()), "split": None if split == "train" and len(paths) < 3 else split}
+        )
+        for split, path in paths.items()
+    }
+    seen = _look_at(sources, fields)
+    missing = [f"--{split}" for split in ("validation", "test") if split not in paths]
+    if missing:
+        said.append(
+            f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
+        )
+    table = _table(real_task, task, sources, seen)
+    table["finetune"][task] |= _start(model, table, seen.alphabet)
+    recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
+    return Composed(recipe, task, sources.get("test"), tuple(said))
+
+
+def deliver(composed: Composed, run: Path) -> None:
+    """Puts the model of a run that is done, and its predictions for the test examples, into the run's own folder.
+
+    The predictions of a test file are one for each of its rows, in their order.
+    """
+    stage = run / "finetune" / composed.name
+    with files.new_folder(run / "model") as place:
+        shutil.copytree(stage / "model", place, dirs_exist_ok=True)
+    if composed.test is None:
+        judged = run / "evaluate" / composed.name / "predictions.jsonl"
+        files.write_bytes(run / "predictions.jsonl", judged.read_bytes())
+        return
+    from myna.evaluation.judging import line_of
+    from myna.inference.loaded import load
+
+    loaded = load(run / "model")
+    examples = [loaded.task_example(row, Path(composed.test.path)) for row in _rows(composed.test)]
+    lines = (
+        json.dumps(line_of(example, said), ensure_ascii=False)
+        for example, said in zip(examples, loaded.predict_examples(examples), strict=True)
+    )
+    files.write_text(run / "predictions.jsonl", "".join(f"{line}\n" for line in lines))
+
+
+# Notes of a corpus's ledger on what was mended while it was read.
+_REPAIRS = ("byte-order marks passed over", "numbers in full-width digits read as plain ones")
+
+
+def repairs(run: Path) -> list[str]:
+    """What was mended in the files of a run, with how often, a line each."""
+    path = run / "corpus" / "examples" / "stage.json"
+    notes = files.read_object(path)["ledger"]["notes"] if path.is_file() else {}
+    return [f"{what}: {notes[what]}" for what in _REPAIRS if notes.get(what)]
+
+
+def _check_files(paths: dict[Split, Path]) -> None:
+    for split, path in paths.items():
+        if not path.exists():
+            raise InputError("there is no such file or folder", where=path, remedy=f"check --{split}")
+    known: dict[str, Split] = {}
+    for split, path in paths.items():
+        mark = files.sha256(path) if path.is_file() else str(path.resolve())
+        if mark in known:
+            what = f"the examples for {split} are those for {known[mark]}: a score on them would say nothing"
+            remedy = f"give others, or leave --{split} out, and a part of the training examples is kept for it"
+            raise InputError(what, where=path, remedy=remedy)
+        known[mark] = split
+
+
+def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
+    """The changes that name columns and how files are read, and the others, each with whether its key is dotted."""
+    columns: dict[str, str] = {}
+    rest = []
+    for change in changes:
+        key, equals, value = change.partition("=")
+        key = key.strip()
+        if equals and key in SourceConfig.model_fields and key not in FinetuneConfig.model_fields:
+            columns[key] = value.strip().strip("\"'")
+        else:
+            rest.append((change, "." in key))
+    return columns, rest
+
+
+def _source(
+    task: str, train: Path, columns: dict[str, str], said: list[str]
+) -> tuple[SourceConfig, tuple[str, ...], str]:
+    """How the files are read, the fields that are there, and the task of the recipe that these are for."""
+    try:
+        source = SourceConfig(path=str(train), **columns)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(f"{' '.join(str(error).split())[:120]}", where="--set") from None
+    formats = {file.format for file in as_tables(source)}
+    sample, where = sample_of(source)
+    if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
+        return source, ("text", "spans"), "tagging"
+    if formats == {"conll"}:
+        if task != "tagging":
+            raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
+        kind = columns.get("tags") or kind_of_tags(sample, "tags")
+        said.append(_about_tags(kind))
+        return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
+    choices = FIELDS[task]
+    if (task == "pairs" and "value_column" in columns) or (len(choices) > 1 and _has_numbers(sample)):
+        choices = choices[1:]
+    source, others = guess_columns(source, choices[0], sample, where)
+    if others:
+        told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
+        said.append(f"reading {told}")
+    if task == "tagging":
+        kind = columns.get("tags") or kind_of_tags(sample, source.tags_column or "tags")
+        said.append(_about_tags(kind))
+        return source.model_copy(update={"tags": kind}), choices[0], "words"
+    return source, choices[0], task
+
+
+def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
+    """Whether pairs come with a value: a column of that name and none of labels, or labels that are broken numbers."""
+    columns = {column for row in sample for column in row}
+    if columns & {"value", "score", "similarity", "分数", "得分"} and "label" not in columns:
+        return True
+    return any(isinstance(row.get("label"), float) for row in sample)
+
+
+def _about_tags(kind: str) -> str:
+    return "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
+
+
+def _rows(source: SourceConfig) -> Iterator[RawDocument]:
+    for file in as_tables(source):
+        yield from read_file(file, source)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the training text is: its language, about how many pieces it gives, and those of single characters."""
+
+    chinese: bool
+    tokens: int
+    alphabet: int
+
+
+def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
+    """Reads every row of every file, and says what the training text is."""
+    seen: Counter[str] = Counter()
+    alphabet: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    by_spans = sources["train"].tags == "spans"
+    for split, source in sources.items():
+        for row in _rows(source):
+            where = {"where": Path(source.path), "line": row.line}
+            for text, what in ((row.text, "text"), (row.pair, "second text")):
+                if text is not None and not text.strip():
+                    raise InputError(f"the {what} of this row is empty", **where, remedy="take the row out")  # type: ignore[arg-type]
+            names = _names(row, fields)
+            if names is None:
+                what = f"this row has no {' and '.join(fields[1:])}"
+                raise InputError(what, **where, remedy="give every row one, or take it out")  # type: ignore[arg-type]
+            for name in names:
+                if split != "train" and name not in seen:
+                    what = f"training has no example of {name!r}"
+                    remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
+                    raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
+            if split == "train":
+                first |= {name: row.line for name in names if name not in seen}
+                seen.update(names)
+                alphabet.update(row.text + (row.pair or ""))
+    # Of plain tags some are rare in any text, and that is no mistake.
+    single = [name for name, count in seen.items() if count == 1 and (fields[-1] != "tags" or by_spans)]
+    if single:
+        what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
+        raise InputError(what, where=Path(sources["train"].path), line=first[single[0]], remedy=remedy)
+    letters = {character: count for character, count in alphabet.items() if character.isalpha()}
+    chinese = sum(n for c, n in letters.items() if han(c)[0]) >= 0.3 * max(1, sum(letters.values()))
+    # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han
+    # within one.
+    tokens = alphabet.total() if chinese else alphabet.total() // 4
+    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet))
+
+
+def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
+    """The names of labels in a row; None where it has nothing of what the task needs."""
+    if "value" in fields:
+        return None if row.value is None else ()
+    if "label" in fields:
+        return None if row.label is None else (row.label,)
+    if "labels" in fields:
+        return row.labels
+    if "spans" in fields or row.spans is not None:
+        return None if row.spans is None else [span.label for span in row.spans]
+    return row.words.tags if row.words is not None and any(row.words.tags) else None
+
+
+def _table(task: str, name: str, sources: dict[Split, SourceConfig], seen: _Seen) -> dict[str, Any]:
+    written = [source.model_dump(mode="json", exclude_unset=False) for source in sources.values()]
+    corpus = {
+        "sources": [{key: value for key, value in source.items() if value is not None} for source in written],
+        # Rows were chosen by somebody: none is left out for what it is made of.
+        "noise": 1.0,
+        "words": "given" if task == "words" else "segment",
+        "stratify": True,
+    }
+    return {
+        "recipe": 1,
+        "name": name,
+        "corpus": {"examples": corpus},
+        "finetune": {name: {"task": task, "corpus": "examples", "batch_tokens": _batch_tokens(seen.tokens)}},
+        "report": {"language": "zh" if seen.chinese else "en"},
+    }
+
+
+def _batch_tokens(tokens: int) -> int:
+    """A step of the usual size where the text has many; of few tokens, so that an epoch has some ten."""
+    usual: int = FinetuneConfig.model_fields["batch_tokens"].default
+    return max(64, min(usual, tokens // 10))
+
+
+def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:
+    """What the model starts from; for a preset the recipe gets a tokenizer of the training text."""
+    from myna.inspection import model_folder
+    from myna.presets import PRESETS
+
+    if model not in PRESETS:
+        folder = model_folder(model)
+        if not (folder / "config.json").is_file():
+            remedy = near(model, PRESETS) or f"give a model's folder, or one of {', '.join(PRESETS)}"
+            raise InputError(f"{model!r} is neither a model's folder nor a preset", where="--model", remedy=remedy)
+        return {"start_from": str(folder.absolute())}
+    causal = PRESETS[model].get("attention") == "causal"
+    table["tokenizer"] = {
+        "pieces": {
+            "corpus": "examples",
+            "kind": "byte_bpe" if causal else "wordpiece",
+            # Special tokens and what is printable have their places beside the alphabet.
+            "vocabulary": max(_VOCABULARY, alphabet + 500),
+        }
+    }
+    return {"preset": model, "tokenizer": "pieces"}

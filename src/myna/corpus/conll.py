@@ -1,0 +1,58 @@
+"""CoNLL's columns: a word a line with its tag beside it, a blank line between sentences.
+
+Columns stand between tabs, or between spaces where there is no tab. The first is the word and the last its tag, unless
+the source names others; in CoNLL-U, known by its ten columns behind a number, the second and the fourth. Lines of ``#``
+and ``-DOCSTART-`` are no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from myna.corpus.document import RawDocument
+from myna.corpus.encodings import numbered
+from myna.corpus.rows import Row, tagged_document
+from myna.corpus.sources import SourceConfig, SourceFile
+from myna.ledger import Ledger
+
+_CONLLU_COLUMNS = 10
+
+
+def read_conll(
+    stream: TextIO, file: SourceFile, source: SourceConfig, ledger: Ledger | None = None
+) -> Iterator[RawDocument]:
+    """A document a sentence. Raises an :class:`~myna.errors.InputError` for a line without its word or tag."""
+    sentence: list[tuple[Row, str, str]] = []
+    for number, line in numbered(stream):
+        if not line.strip() or line.startswith("-DOCSTART-"):
+            if sentence:
+                yield _document(sentence, source)
+            sentence = []
+            continue
+        columns = line.split("\t") if "\t" in line else line.split()
+        if line.startswith("#") and len(columns) != 2:
+            continue
+        row = Row({"word": columns}, file, number, ledger)
+        conllu = len(columns) == _CONLLU_COLUMNS and columns[0][:1].isdigit()
+        if conllu and not columns[0].isdigit():
+            continue  # "3-4" and "5.1" are no words of their own
+        word = _column(row, source.tokens_column, 2 if conllu else 1, columns)
+        sentence.append((row, word, _column(row, source.tags_column, 4 if conllu else len(columns), columns)))
+    if sentence:
+        yield _document(sentence, source)
+
+
+def _column(row: Row, named: str | None, usual: int, columns: list[str]) -> str:
+    if named is not None and not named.isdecimal():
+        row.wrong(f'"{named}" is no column of CoNLL', "give its number, counted from 1")
+    number = usual if named is None else int(named)
+    if len(columns) < 2 or not 1 <= number <= len(columns) or not columns[number - 1]:
+        remedy = "write each line as a word and its tag, with a tab between; put a blank line between sentences"
+        row.wrong(f"this line has {len(columns)} column{'s' * (len(columns) > 1)}, no word with its tag", remedy)
+    return columns[number - 1]
+
+
+def _document(sentence: list[tuple[Row, str, str]], source: SourceConfig) -> RawDocument:
+    rows, words, tags = map(list, zip(*sentence, strict=True))
+    return tagged_document(rows[0], "tokens", words, tags, source, [row.line for row in rows])

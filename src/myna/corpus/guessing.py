@@ -1,0 +1,160 @@
+"""Which columns of a table hold what a task needs, where nobody has said so.
+
+A column is taken by its usual name; else the text is the column with the longest texts, and the label the one with the
+fewest values where these are few. What was taken without being named is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from myna.corpus.encodings import numbered, open_text
+from myna.corpus.rows import bioes, no_json
+from myna.corpus.sources import SourceConfig, SourceFile, source_files
+from myna.errors import InputError
+
+# Fewer classes than this and each seen twice: a column that is a label.
+MOST_CLASSES = 50
+SAMPLE_ROWS = 2_000
+# Usual names of columns, the first that is there is taken.
+_NAMES = {
+    "text": (
+        *("text", "sentence", "content", "review", "comment", "sentence1", "premise", "question1", "query", "text_a"),
+        *("text1", "title", "文本", "句子", "内容", "评论", "正文", "文本1", "句子1"),
+    ),
+    "pair": (
+        "pair",
+        "text_pair",
+        "sentence2",
+        "hypothesis",
+        "question2",
+        "text_b",
+        "text2",
+        "second",
+        "文本2",
+        "句子2",
+    ),
+    "label": ("label", "class", "category", "sentiment", "labels", "target", "gold_label", "标签", "类别", "情感"),
+    "labels": ("labels", "tags", "categories", "topics", "classes", "label", "标签", "类别"),
+    "value": ("value", "score", "rating", "stars", "similarity", "target", "label", "分数", "评分", "得分"),
+    "tokens": ("tokens", "words", "characters"),
+    "tags": ("tags", "ner_tags", "pos_tags", "upos", "labels", "pos", "ner"),
+}
+
+
+def guess_columns(
+    source: SourceConfig, fields: Sequence[str], sample: Sequence[Mapping[str, Any]], where: Path
+) -> tuple[SourceConfig, dict[str, str]]:
+    """The source with a column for each field (``text``, ``label``, …), and those taken that have another name.
+
+    ``sample`` are rows of the table. A field without a column is an :class:`InputError` that names the columns there.
+    """
+    there = list(dict.fromkeys(column for row in sample for column in row if column))
+    taken: dict[str, str] = {}
+    for field in fields:
+        setting = f"{field}_column"
+        if setting in source.model_fields_set:
+            taken[field] = getattr(source, setting)
+            continue
+        # What is a label by its name is no text.
+        others = () if field == "label" else {name for other in fields[1:] if other != field for name in _NAMES[other]}
+        free = [column for column in there if column not in taken.values()]
+        found = next((name for name in _NAMES[field] if name in free), None)
+        if found is None and field in ("text", "pair"):
+            found = longest_texts(sample, [column for column in free if column not in others])
+        if found is None and field == "label":
+            found = fewest_values(sample, free)
+        if found is None:
+            what = f"there is no column for the {field} (there are: {', '.join(there) or 'none'})"
+            raise InputError(what, where=where, remedy=f"name it with --set {setting}=COLUMN")
+        taken[field] = found
+    said = {field: column for field, column in taken.items() if column != field}
+    settings = {f"{field}_column": column for field, column in taken.items()}
+    return source.model_copy(update=settings), said
+
+
+def kind_of_tags(sample: Sequence[Mapping[str, Any]], column: str) -> str:
+    """``spans`` where nine of ten tags have the form of BIO or BIOES and some begin, else ``plain``."""
+    tags = [str(tag) for row in sample for tag in _list(row.get(column))]
+    fit = sum(bioes([tag]) for tag in tags)
+    return "spans" if any(tag[:2] in ("B-", "S-") for tag in tags) and 10 * fit >= 9 * len(tags) else "plain"
+
+
+def longest_texts(rows: Sequence[Mapping[str, Any]], among: Sequence[str] | None = None) -> str | None:
+    """The column whose texts are longest, one line with another; None where none holds texts."""
+    lengths: Counter[str] = Counter()
+    for row in rows:
+        texts = {column: len(value) for column, value in row.items() if isinstance(value, str) and column}
+        lengths.update({column: n for column, n in texts.items() if among is None or column in among})
+    return lengths.most_common(1)[0][0] if lengths else None
+
+
+def fewest_values(rows: Sequence[Mapping[str, Any]], among: Sequence[str]) -> str | None:
+    """The column with the fewest values where these are few and each comes twice; None where there is none."""
+    values = {
+        column: Counter(str(row.get(column)) for row in rows)
+        for column in among
+        if all(isinstance(row.get(column), (str, int, bool)) for row in rows)
+    }
+    fit = {c: len(v) for c, v in values.items() if 2 <= len(v) <= MOST_CLASSES and min(v.values()) >= 2}
+    return min(fit, key=lambda column: fit[column], default=None)
+
+
+def sample_of(source: SourceConfig, most: int = SAMPLE_ROWS) -> tuple[list[dict[str, Any]], Path]:
+    """The first rows of the tables of a source, and the first file; none where its files are no tables."""
+    files = source_files(source)
+    rows = (row for file in files for row in rows_of_file(file, source.encoding))
+    return list(islice(rows, most)), files[0].path
+
+
+def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str, Any]]:
+    """The rows of a table as plain values; of CoNLL its lines, with the last column as ``tags``."""
+    if file.format in ("parquet", "arrow"):
+        from myna.corpus.columns import rows_of
+
+        yield from rows_of(file)
+        return
+    with open_text(file.path, encoding) as stream:
+        if file.format in ("csv", "tsv"):
+            yield from _csv_rows(stream, file)
+        elif file.format == "conll":
+            for _, line in numbered(stream):
+                columns = line.split("\t") if "\t" in line else line.split()
+                if len(columns) > 1 and not line.startswith("-DOCSTART-"):
+                    yield {"tokens": columns[:1], "tags": columns[3:4] if len(columns) == 10 else columns[-1:]}
+        elif file.format == "jsonl":
+            for number, line in numbered(stream):
+                try:
+                    row = json.loads(line) if line.strip() else {}
+                except (ValueError, RecursionError) as error:
+                    raise no_json(error, file.path, number) from None
+                if isinstance(row, dict) and row:
+                    yield row
+
+
+def _csv_rows(stream: Any, file: SourceFile) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(1 << 30)
+    reader = csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
+    for row in reader:
+        # Fields beyond the header have no column; the reader of documents says so with their line.
+        yield {column.strip(): value for column, value in row.items() if column is not None}
+
+
+def as_tables(source: SourceConfig) -> list[SourceFile]:
+    """The files of a source that is a table; those of another kind are an :class:`InputError`."""
+    files = source_files(source)
+    for file in files:
+        if file.format not in ("jsonl", "csv", "tsv", "conll", "parquet", "arrow"):
+            remedy = "give JSONL, CSV, TSV, CoNLL, Parquet or a folder that datasets saved"
+            raise InputError("this is no table of examples", where=file.path, remedy=remedy)
+    return files
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value.split() if isinstance(value, str) else value if isinstance(value, list) else ()

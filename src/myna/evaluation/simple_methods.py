@@ -1,0 +1,96 @@
+"""The simple methods of each task, set to what a model was trained on and asked what the model is asked.
+
+The methods themselves are in :mod:`myna.evaluation.baselines`; here each is given the texts and labels that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from myna.corpus.document import Corpus
+from myna.evaluation import baselines, metrics
+from myna.tasks.examples import Example
+from myna.tasks.units import tags_of, units
+from myna.tasks.viterbi import spans_of
+from myna.tasks.words import words_of
+
+
+class Simple:
+    """The simple methods, which have seen the training examples. Each function gives what each says, by its name."""
+
+    def __init__(self, trained: Sequence[Example], corpus: Corpus) -> None:
+        self.trained, self.corpus = trained, corpus
+
+    def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """What each method says of each text, or pair of texts."""
+        known = [example.label or "" for example in self.trained]
+        first = {"majority": baselines.majority(known, len(examples))}
+        if any(example.pair is not None for example in examples):
+            pairs = _pairs(self.trained), _pairs(examples)
+            return {**first, "overlap": baselines.overlap_labels(pairs[0], known, pairs[1])}
+        words = _words_without_stop_words(self.corpus)
+        both: tuple[Sequence[Example], Sequence[Example]] = (self.trained, examples)
+        bags = [[words.get(e.id, []) for e in some] for some in both] if words else [None, None]
+        texts = [[e.text for e in some] for some in both]
+        told = baselines.tfidf_logistic_regression(texts[0], known, texts[1], *bags)
+        return {**first, "tfidf_logistic_regression": told}
+
+    def several_labels(self, examples: Sequence[Example]) -> dict[str, list[list[str]]]:
+        """The labels that each method gives each text."""
+        known = [example.labels or () for example in self.trained]
+        texts = [[e.text for e in some] for some in (self.trained, examples)]
+        return {
+            "most_frequent_labels": baselines.most_frequent_labels(known, len(examples)),
+            "tfidf_one_against_rest": baselines.tfidf_one_against_rest(texts[0], known, texts[1]),
+        }
+
+    def values(self, examples: Sequence[Example]) -> dict[str, metrics.Floats]:
+        """The number that each method says of each text, or pair of texts, ``(texts,)``."""
+        known = np.array([example.value for example in self.trained], np.float64)
+        found = {
+            "mean": np.full(len(examples), known.mean()),
+            "median": np.full(len(examples), float(np.median(known))),
+        }
+        if any(example.pair is not None for example in examples):
+            return {**found, "overlap": baselines.overlap_values(_pairs(self.trained), known, _pairs(examples))}
+        texts = [[e.text for e in some] for some in (self.trained, examples)]
+        return {**found, "tfidf_ridge": baselines.tfidf_ridge(texts[0], known, texts[1])}
+
+    def tags(self, examples: Sequence[Example]) -> dict[str, list[list[str]]]:
+        """The tag that each method gives each word; of a word never seen, the commonest of all."""
+        cut = [[[e.text[a:b] for a, b in words_of(e)] for e in some] for some in (self.trained, examples)]
+        tags = [example.tags or () for example in self.trained]
+        (commonest,) = baselines.majority((tag for line in tags for tag in line), 1)
+        return {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
+
+    def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
+        """The spans that each method finds in each text."""
+        bounds = [[units(e.text) for e in some] for some in (self.trained, examples)]
+        cut = [
+            [[e.text[a:b] for a, b in line] for e, line in zip(some, lines, strict=True)]
+            for some, lines in zip((self.trained, examples), bounds, strict=True)
+        ]
+        tags = [tags_of(line, e.spans or ())[0] for e, line in zip(self.trained, bounds[0], strict=True)]
+        tagged = baselines.most_frequent_tag(cut[0], tags, cut[1])
+        marked = [e.spans or () for e in self.trained]
+        names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
+        found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
+        return {"most_frequent_tag": found, "known_names": names}
+
+
+def _pairs(examples: Sequence[Example]) -> list[tuple[str, str]]:
+    return [(example.text, example.pair or "") for example in examples]
+
+
+def _words_without_stop_words(corpus: Corpus) -> dict[str, list[str]]:
+    from myna.corpus.words import stop_words
+
+    stop = stop_words(corpus.language)
+    found: dict[str, list[str]] = {}
+    for split in ("train", "test"):
+        for document in corpus.documents(split, ["text", "words"]) if corpus.has_words else ():
+            if document.words is not None:
+                found[document.id] = [w for w in document.words.strings(document.text) if w not in stop]
+    return found

@@ -1,0 +1,157 @@
+"""Tags of given words: a part of speech for each, or a name's BIO tag; one prediction for every word, always.
+
+The words are those of the input (``tokens``). A text without any is cut at its spaces, and one without spaces into
+words as a corpus is; into characters, where training had its Han characters one by one. Where the tags are BIO, those
+of a sentence are the best that BIO allows, and mark spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from myna.corpus.document import Document, Span
+from myna.corpus.words import segment, split_at_spaces
+from myna.errors import InputError
+from myna.evaluation.metrics import entity_counts, micro_f1
+from myna.ledger import Ledger
+from myna.tasks.examples import Example
+from myna.tasks.tagging import Sentence, Tagging
+from myna.tasks.task import UNKNOWN, Item, TaskItems
+from myna.tasks.units import Bounds, units
+from myna.tasks.viterbi import best_paths, spans_of
+from myna.tokens.characters import han
+
+if TYPE_CHECKING:
+    from myna.finetuning import FinetuneConfig
+    from myna.model.heads import Model
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedWords:
+    """The words of a text, the tag of each, and the ``probabilities`` behind it, ``(words, labels)``.
+
+    ``spans`` are those that the tags mark, None where they are not BIO.
+    """
+
+    text: str
+    words: tuple[Bounds, ...]
+    tags: tuple[str, ...]
+    spans: tuple[Span, ...] | None
+    probabilities: NDArray[np.float64]
+
+    def answer(self) -> dict[str, Any]:
+        """``{"tokens", "tags"}``, and ``"spans"`` as a tagger gives them where the tags are BIO."""
+        found: dict[str, Any] = {"tokens": [self.text[a:b] for a, b in self.words], "tags": list(self.tags)}
+        if self.spans is not None:
+            found["spans"] = [{**span._asdict(), "text": self.text[span.start : span.end]} for span in self.spans]
+        return found
+
+
+def are_bio(tags: Iterable[str]) -> bool:
+    """Whether a set of tags is one of BIO: nothing but ``O`` and begin and inside tags, some of which begin."""
+    tags = set(tags)
+    return any(tag.startswith("B-") for tag in tags) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
+
+
+class TagsOfWords(Tagging):
+    """See :class:`~myna.tasks.task.Task`."""
+
+    reads_words = True
+    by_character = False
+
+    @classmethod
+    def examples(cls, document: Document) -> list[Example]:
+        """The document with the tags of its words."""
+        words = document.words
+        if words is None or not any(words.tags):
+            return []
+        bounds = tuple(zip(words.starts.tolist(), words.ends.tolist(), strict=True))
+        return [
+            Example(document.text, document.id, document.source, document.group, words=bounds, tags=tuple(words.tags))
+        ]
+
+    @classmethod
+    def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:
+        """The tags themselves; of BIO both of each name, and ``O``."""
+        tags = set(names)
+        if are_bio(tags):
+            return super().labels_of(tag[2:] for tag in tags if tag != "O")
+        if len(tags) == 1:
+            raise InputError(f"every word has the tag {min(tags)!r}", remedy="add examples of another tag")
+        return tuple(sorted(tags))
+
+    def _read(self, number: int, example: Example, ledger: Ledger) -> list[Sentence]:
+        bounds = words_of(example, self.by_character)
+        targets = np.full(len(bounds), UNKNOWN, np.int64)
+        if example.tags is not None:
+            targets = np.array([self._numbers.get(tag, UNKNOWN) for tag in example.tags], np.int64)
+            ledger.note("tags that training never saw", int((targets == UNKNOWN).sum()))
+        return [Sentence(number, [example.text[start:end] for start, end in bounds], targets)]
+
+    def _count_labels(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
+        came = sum(len(example.tags or ()) for example in examples)
+        labelled = {number for number, example in enumerate(examples) if example.tags is not None}
+        kept = sum(len(item.targets) for item in items if item.example in labelled)
+        ledger.kept(labels=kept)
+        ledger.dropped("beyond what is read", labels=came - kept)
+
+    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
+        """Takes up the options of a training, and whether its Han characters stand one by one."""
+        super().adjust(config, examples, model)
+        lengths = [b - a for example in examples for a, b in example.words or () if han(example.text[a])[0]]
+        self.by_character = bool(lengths) and max(lengths) == 1
+
+    def remembered(self) -> dict[str, Any]:
+        """How a text without words is cut."""
+        return {"by_character": self.by_character}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Takes that up again."""
+        self.by_character = facts.get("by_character") is True
+
+    def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[TaggedWords]:  # type: ignore[override]
+        """The best tags of each text, one for each word. Needs all windows of a text."""
+        logits = [(example, torch.cat(parts).double()) for example, parts in items.by_example(outputs)]
+        paths = best_paths([each.numpy() for _, each in logits], self._start, self._step)
+        bio = are_bio(self.labels)
+        found = []
+        for (example, each), path in zip(logits, paths, strict=True):
+            bounds, tags = words_of(example, self.by_character), tuple(self.labels[number] for number in path)
+            spans = tuple(spans_of(tags, bounds)) if bio else None
+            found.append(TaggedWords(example.text, bounds, tags, spans, each.softmax(1).numpy()))
+        return found
+
+    def metrics(self, examples: Sequence[Example], predictions: Sequence[TaggedWords]) -> dict[str, float]:  # type: ignore[override]
+        """``word_accuracy``, which is the score but where the tags are BIO: there it is ``entity_f1``."""
+        pairs = [
+            (right, said)
+            for example, prediction in zip(examples, predictions, strict=True)
+            for right, said in zip(example.tags or (), prediction.tags, strict=True)
+        ]
+        share = sum(right == said for right, said in pairs) / max(len(pairs), 1)
+        if not are_bio(self.labels):
+            return {"score": share, "word_accuracy": share}
+        expected = [spans_of(example.tags or (), words_of(example)) for example in examples]
+        score = float(micro_f1(entity_counts(expected, [p.spans or () for p in predictions]).sum(0)))
+        return {"score": score, "entity_f1": score, "word_accuracy": share}
+
+
+def words_of(example: Example, by_character: bool = False) -> tuple[Bounds, ...]:
+    """Where the words of an example begin and end: its own, else those between spaces, else as a corpus is cut.
+
+    ``by_character``: instead of the last, each Han character is one.
+    """
+    if example.words is not None:
+        return example.words
+    spaced = len(example.text.split()) > 1
+    if by_character and not spaced:
+        return tuple(units(example.text))
+    words = split_at_spaces(example.text) if spaced else segment(example.text)
+    return tuple(zip(words.starts.tolist(), words.ends.tolist(), strict=True))

@@ -1,0 +1,182 @@
+"""``myna finetune``: a recipe of files and a model, what is refused, and what lies in the folder at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from myna import cli, composing
+from myna.composing import compose
+from myna.errors import InputError
+from myna.inference.loaded import load
+from tests.tasks.material import encoder_folder
+
+GOOD, BAD = "好天气很好", "不好小李说"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, content: str) -> Path:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        return Path(name)
+
+    return write
+
+
+def reviews(count: int, first: int = 0, header: str = "text,label") -> str:
+    rows = [f"{GOOD if n % 2 else BAD}{n},{'pos' if n % 2 else 'neg'}" for n in range(first, first + count)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+# ------------------------------------------------------------------------------------------------------ the recipe
+
+
+def test_a_preset_gets_a_tokenizer_of_the_training_text(write: Any) -> None:
+    train = write("train.csv", reviews(40))
+    composed = compose("classification", "bert-micro", train, changes=["epochs=2", "corpus.examples.test=20"])
+    recipe = composed.recipe
+    table = recipe.finetune["classification"]
+    assert (table.preset, table.tokenizer, table.start_from, table.epochs) == ("bert-micro", "pieces", None, 2)
+    assert (recipe.tokenizer["pieces"].kind, recipe.tokenizer["pieces"].vocabulary) == ("wordpiece", 8000)
+    assert (recipe.corpus["examples"].stratify, recipe.corpus["examples"].test) == (True, 20)
+    assert recipe.report.language == "zh"
+    assert composed.said == ("without --validation and --test a tenth of the training examples is kept for each",)
+
+
+def test_files_for_each_split_are_taken_whole_and_columns_are_told(write: Any, tmp_path: Path) -> None:
+    model = encoder_folder(tmp_path / "encoder")
+    paths = [write(f"{n}.csv", reviews(20, 20 * n, "review,mood")) for n in range(3)]
+    composed = compose("classification", str(model), *paths)
+    sources = composed.recipe.corpus["examples"].sources
+    assert [(source.split, source.text_column, source.label_column) for source in sources] == [
+        (split, "review", "mood") for split in ("train", "validation", "test")
+    ]
+    assert composed.recipe.finetune["classification"].start_from == str(model)
+    assert composed.said == ('reading the text from "review", the label from "mood"',)
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "real", "said"),
+    [
+        ("tagging", [{"tokens": ["王", "说"], "tags": ["B-PER", "O"]}] * 2, "words", "mark spans"),
+        ("tagging", [{"tokens": ["王", "说"], "tags": ["n", "v"]}] * 2, "words", "plain names"),
+        ("tagging", [{"text": "王说", "spans": [{"start": 0, "end": 1, "label": "PER"}]}] * 2, "tagging", ""),
+        ("pairs", [{"text": "a", "pair": "b", "value": 0.5}] * 2, "pairs", ""),
+        ("regression", [{"text": "a", "score": 0.5}] * 2, "regression", 'the value from "score"'),
+        ("multilabel", [{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": ["x", "y"]}], "multilabel", ""),
+    ],
+)
+def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[Any], real: str, said: str) -> None:
+    composed = compose(task, "bert-micro", write("a.jsonl", jsonl(*rows)))
+    assert composed.recipe.finetune[task].task == real
+    assert said in " ".join(composed.said)
+
+
+# ----------------------------------------------------------------------------------------------------- what is refused
+
+
+def refused(
+    task: str, train: Path, *more: Path | None, changes: tuple[str, ...] = (), model: str = "bert-micro"
+) -> str:
+    with pytest.raises(InputError) as raised:
+        compose(task, model, train, *more, changes=changes)
+    return str(raised.value).replace(f"{Path.cwd()}/", "")
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "content", "error"),
+    [
+        ("classification", "a.csv", "text,label\na,x\nb,y\n c ,\n", 'a.csv:4: "label" is "", not a name'),
+        ("classification", "a.csv", "text,label\na,x\n ,x\n", "a.csv:3: the text of this row is empty; take the row"),
+        ("classification", "a.csv", "text,label\na,x\nb,x\nc,y\n", "a.csv:4: 'y' has this one example; add examples"),
+        ("classification", "a.csv", 'text,label\na,x\n"b,x\n', "a.csv:3: this row is broken (unexpected end of data)"),
+        ("regression", "a.csv", "text,value\na,1\nb,nan\n", 'a.csv:3: "value" is NaN, not a number'),
+        ("pairs", "a.csv", "text,pair,label\na,b,x\nc, ,x\n", "a.csv:3: the second text of this row is empty"),
+        (
+            "tagging",
+            "a.conll",
+            "a O\nb I-X\n\nc B-X\nd B-X\n",
+            'a.conll:2: the tag "I-X" (token 2) goes on with nothing',
+        ),
+        ("classification", "a.txt", "text", "a.txt: this is no table of examples; give JSONL, CSV, TSV, CoNLL"),
+    ],
+)
+def test_bad_rows_are_named_by_file_and_line(write: Any, task: str, name: str, content: str, error: str) -> None:
+    assert refused(task, write(name, content)).startswith(error)
+
+
+def test_tags_of_another_length_than_their_tokens(write: Any) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["n", "v"]}, {"tokens": ["a", "b"], "tags": ["n"]}]
+    said = refused("tagging", write("a.jsonl", jsonl(*rows)))
+    assert said == 'a.jsonl:2: there are 2 "tokens" and 1 "tags"; give one tag a token'
+
+
+def test_a_file_of_two_encodings_is_refused_by_its_line(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\n好,x\n".encode() + "坏,y\n".encode("gb18030"))
+    assert refused("classification", Path("a.csv")).startswith("a.csv:3: this is not UTF-8")
+
+
+def test_labels_of_the_test_that_training_does_not_have(write: Any) -> None:
+    train, test = write("a.csv", reviews(20)), write("b.csv", reviews(4, 20) + "新的,mixed\n")
+    assert refused("classification", train, None, test) == (
+        "b.csv:6: training has no example of 'mixed'; the labels there are neg, pos"
+    )
+
+
+def test_a_test_that_is_the_training_is_refused(write: Any) -> None:
+    train, copy = write("a.csv", reviews(20)), write("b.csv", reviews(20))
+    assert refused("classification", train, None, copy).startswith(
+        "b.csv: the examples for test are those for train: a score on them would say nothing; give others, or leave"
+    )
+
+
+def test_wrong_names_have_their_nearest(write: Any) -> None:
+    train = write("a.csv", reviews(20))
+    assert refused("classificaton", train).startswith("there is no task 'classificaton' for this command; ")
+    assert "bert-micro" in refused("classification", train, model="bert-mikro")
+    assert refused("classification", train, changes=("epoch=2",)).startswith("--set finetune.classification.epoch=2: ")
+    assert refused("classification", train, changes=("text_column=no",)).startswith('a.csv:2: there is no column "no"')
+    assert refused("classification", Path("no.csv")) == "no.csv: there is no such file or folder; check --train"
+
+
+# ------------------------------------------------------------------------------------------------------- all of it
+
+
+@pytest.mark.slow
+def test_what_lies_in_the_folder_at_the_end(write: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row that training also holds, one twice, one of another script: each has its line, in its place."""
+    train = write("train.csv", "\ufeff" + reviews(60))
+    test = write("test.csv", reviews(6, 60) + f"{BAD}0,neg\nABC,pos\nABC,pos\n")
+    model = encoder_folder(tmp_path / "encoder")
+    arguments = ["finetune", "classification", "--model", str(model), "--train", str(train), "--test", str(test)]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*arguments, "--to", "out", "--set", "epochs=1", "--json"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0, err
+    assert "byte-order marks passed over: 1" in err
+    folder = tmp_path / "out"
+    there = {path.name for path in folder.iterdir()}
+    assert {"recipe.toml", "model", "predictions.jsonl", "scores.json", "report.html"} <= there
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [line["text"] for line in lines] == [row.split(",")[0] for row in test.read_text().splitlines()[1:]]
+    scores = json.loads((folder / "scores.json").read_text())["classification"]
+    assert set(scores["accuracy"]["baselines"]) == {"majority", "tfidf_logistic_regression"}
+    assert json.loads(out)["scores"]["classification"] == scores
+    # The model stands by itself.
+    shutil.rmtree(folder / "finetune")
+    assert load(folder / "model").predict(GOOD)[0].keys() == {"label", "scores"}
+
+
+def test_repairs_of_a_run_that_is_not_there_are_none(tmp_path: Path) -> None:
+    assert composing.repairs(tmp_path) == []
