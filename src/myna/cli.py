@@ -77,6 +77,29 @@ def run(
     _print_outcome(folder, planned, due, as_json)
 
 
+@app.command(name="plan")
+def plan_recipe(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipe.toml.", show_default=False)],
+    to: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/NAME).")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="By the data sheet of this GPU, as A100 or 'RTX 4090'.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the trainings of a recipe will take: memory, disk, time."""
+    from myna import stages
+    from myna.planning.datasheets import find_gpu
+    from myna.recipe import read_recipe
+
+    sheet = None if gpu is None else find_gpu(gpu)
+    described = read_recipe(recipe, set_ or [])
+    folder = stages.run_folder(described, to)
+    from myna.planning.plan import plan
+    from myna.planning.text import describe
+
+    planned = plan(described, folder, sheet)
+    _print_json(planned.to_dict()) if as_json else print(describe(planned))
+
+
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of texts, or a table of examples.", show_default=False)],

@@ -89,7 +89,9 @@ def finetune(
     ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
     ledger.kept(**counts(splits.test))
     origin = Origin.read(start_from)
-    model = _with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    start, lineage = None if config.from_scratch else origin.weights, origin.lineage
+    model = with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     items = task.items(trained, config.too_long, ledger)
     # Judged over all of each text, whatever training leaves out of a long one.
@@ -105,7 +107,7 @@ def finetune(
         "data": fingerprint_of(trained),
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
-        "start": None if config.from_scratch else origin.weights,
+        "start": start,
     }
     progress = train(
         model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
@@ -121,7 +123,7 @@ def finetune(
         "too_long": config.too_long,
         "steps": progress.step,
         "best": progress.best,
-        "lineage": origin.lineage,
+        "lineage": lineage,
     }
     write_model_folder(folder / "model", model, start_from, described)
     ledger.note("tokens trained, special ones included", progress.tokens)
@@ -129,7 +131,7 @@ def finetune(
     return ledger
 
 
-def _with_new_head(
+def with_new_head(
     origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
     """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""

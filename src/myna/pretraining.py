@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 VERSION = 2
 # Enough for an error of about 0.02 nats; more would only take time from the training.
 VALIDATION_TOKENS = 20_000
+# As many tokens at a time.
+VALIDATION_BATCH = 4096
 
 
 def _optional_parts() -> type[Section]:
@@ -127,6 +129,8 @@ def pretrain(
         check_objective(config.objective, needed, origin.model.config)
         model = origin.continued(objective.head, tokenizer, parts, seed)
         described = model.config
+    start, lineage = (None, []) if origin is None else (origin.weights, origin.lineage)
+    del origin  # Its weights are copied, and would be held all the time.
     objective.equip(model, seed)
     stores = [TokenStore.open(place, "train") for place in token_folders]
     items = objective.items(stores, described.maximum_length)
@@ -142,7 +146,7 @@ def pretrain(
         identity={
             "model": described.model_dump(),
             "settings": {**result_settings(config), "start_from": None},
-            "start": None if origin is None else origin.weights,
+            "start": start,
             "seed": seed,
             "tokens": int(items.lengths.sum()),
         },
@@ -158,8 +162,8 @@ def pretrain(
         "tokens": progress.tokens,
         **config.objective_tables(),
     }
-    if origin is not None:
-        facts |= {"start_from": config.start_from, "lineage": origin.lineage}
+    if start is not None:
+        facts |= {"start_from": config.start_from, "lineage": lineage}
     companions = objective.companions()
     left = {name: module for name, module in objective.modules().items() if name not in companions}
     if left:
@@ -220,8 +224,7 @@ def _validation(
     items = objective.items(stores, maximum_length)
     if len(items) == 0:
         return None
-    apart = -(-int(items.lengths.sum()) // VALIDATION_TOKENS)
-    batches = make_batches(objective, items, range(0, len(items), apart), 4096, None)
+    batches = make_batches(objective, items, validated(items), VALIDATION_BATCH, None)
     counts = total_counts(batches)
 
     def validate() -> dict[str, float]:
@@ -231,6 +234,11 @@ def _validation(
         return {"loss": loss, "score": -loss}
 
     return validate
+
+
+def validated(items: Pieces) -> range:
+    """Which pieces of the validation splits are looked at: evenly spread ones, of so many tokens as are enough."""
+    return range(0, len(items), max(1, -(-int(items.lengths.sum()) // VALIDATION_TOKENS)))
 
 
 def _ledger(stores: Sequence[TokenStore], items: Pieces, reached: NDArray[np.int64]) -> Ledger:

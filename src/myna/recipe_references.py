@@ -132,7 +132,7 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
         return
     try:
-        described = _described(recipe, config, folder)
+        described = described_model(recipe, config, folder)
     except MynaError as error:
         key = "model" if config.model.model_fields_set else "start_from"
         yield Problem((*place, key), f"this model cannot be built: {error.what}", error.remedy)
@@ -148,8 +148,8 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
     yield from _misfit_tokenizer(recipe, config, folder, (*place, "tokenizer"))
 
 
-def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
-    """The description of a model that may not be there yet."""
+def described_model(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
+    """The description of a language model that may not be there yet; ``folder`` is what paths are relative to."""
     from myna.presets import model_config
 
     parts = config.model.model_dump(exclude_unset=True)
@@ -159,7 +159,7 @@ def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelCon
     from myna.origin import changed
 
     if config.start_from in recipe.pretrain:
-        origin = _described(recipe, recipe.pretrain[config.start_from], folder)
+        origin = described_model(recipe, recipe.pretrain[config.start_from], folder)
     else:
         origin = empty_model(files.read_object(_below(folder, config.start_from) / "config.json"))[0].config
     return changed(origin, parts)

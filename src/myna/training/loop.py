@@ -121,7 +121,7 @@ def train(
             sampler,
             schedule,
             optimizer,
-            Throughput(model, machine["matrix_gflops"]),
+            Throughput(model, machine["matrix_gflops"], objective.modules().values()),
             interrupts,
             progress,
             open_monitors(folder, config.track, progress.step, progress.validated),
