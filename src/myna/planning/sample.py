@@ -1,7 +1,7 @@
 """The text of a recipe that was not prepared yet, judged by a sample: the recipe's own stages, run on a part of it.
 
-Of many files some are read, of a large one the beginning. So tokens and lengths are estimates: a sample has fewer copies
-to drop than the whole, and its tokenizer fewer pieces, so that words are cut into more.
+Of many files some are read, of a large one the beginning. So tokens and lengths are estimates: a sample has fewer
+copies to drop than the whole, and its tokenizer fewer pieces, so that words are cut into more.
 """
 
 from __future__ import annotations
