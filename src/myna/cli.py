@@ -55,6 +55,7 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run and why; do nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all stages anew.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Train all in this time, as 45m.")] = None,
     skip_bad_batches: Annotated[
         bool, typer.Option("--skip-bad-batches", help="Leave out, and count, batches whose gradient is no number.")
     ] = False,
@@ -62,9 +63,10 @@ def run(
 ) -> None:
     """Do what a recipe describes and is not done yet."""
     from myna import stages
-    from myna.recipe import in_every_training, read_recipe
+    from myna.recipe import in_every_training, read_recipe, with_budget
 
     described = read_recipe(recipe, set_ or [])
+    described = described if budget is None else with_budget(described, budget)
     if skip_bad_batches:
         described = in_every_training(described, skip_bad_batches=True)
     folder = stages.run_folder(described, to)

@@ -44,7 +44,7 @@ class FinetuneConfig(TrainingConfig):
     @model_validator(mode="before")
     @classmethod
     def _three_epochs(cls, given: Any) -> Any:
-        if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs"}:
+        if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs", "budget"}:
             return {**given, "epochs": 3}
         return given
 
@@ -65,8 +65,9 @@ def finetune(
     folder: Path,
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
+    seconds: float | None = None,
 ) -> Ledger:
-    """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``.
+    """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
@@ -110,7 +111,17 @@ def finetune(
         "start": start,
     }
     progress = train(
-        model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
+        model,
+        task,
+        items,
+        config,
+        folder,
+        seed,
+        identity=identity,
+        validate=validate,
+        keep_best=True,
+        seconds=seconds,
+        report=report,
     )
     described = {
         "name": folder.name,

@@ -79,7 +79,7 @@ class PretrainConfig(TrainingConfig, ObjectiveTables):
 
     @model_validator(mode="after")
     def _one_model(self) -> PretrainConfig:
-        if self.preset is None and self.start_from is None and not self.model.model_fields_set:
+        if self.budget is None and self.preset is None and self.start_from is None and not self.model.model_fields_set:
             what = 'say what the model is: preset = "bert-mini" or another, its parts as model = { … }'
             raise ValueError(f"{what}, or start_from")
         if self.preset is not None and self.start_from is not None:
@@ -95,11 +95,12 @@ def pretrain(
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
     start_from: Path | None = None,
+    seconds: float | None = None,
 ) -> Ledger:
     """Trains a model on the training splits of ``token_folders`` and writes ``folder/model``.
 
     It is a new one, or that in ``start_from``, with rows for the pieces that the tokenizer has more than its own. A
-    folder with a checkpoint of the same run is gone on with.
+    folder with a checkpoint of the same run is gone on with. Where it is given ``seconds`` it ends by then.
     """
     from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
@@ -152,6 +153,7 @@ def pretrain(
         },
         validate=validate,
         validations=config.validations,
+        seconds=seconds,
         report=report,
     )
     facts = {

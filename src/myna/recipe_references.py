@@ -153,6 +153,11 @@ def described_model(recipe: Recipe, config: PretrainConfig, folder: Path) -> Mod
     from myna.presets import model_config
 
     parts = config.model.model_dump(exclude_unset=True)
+    if config.start_from is None and config.budget is not None and config.preset is None:
+        from myna.planning.ladder import models
+
+        preset, smallest = models(config.objective_settings().declaration())[0]
+        return model_config(preset, _spoken(recipe, config.tokenizer, folder).size, **{**smallest, **parts})
     if config.start_from is None:
         return model_config(config.preset, _spoken(recipe, config.tokenizer, folder).size, **parts)
     from myna.huggingface.families import empty_model

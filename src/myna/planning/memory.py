@@ -1,7 +1,7 @@
 """The memory of a step by part, from a step that is taken without any: its tensors have sizes and no content.
 
-Every tensor that the forward and the backward pass and the optimizer make is counted while it lives, so that nothing of
-a model or an objective needs to be known here, a user's own included.
+Every tensor that the forward and the backward pass make is counted while it lives, so that nothing of a model or an
+objective needs to be known here, a user's own included.
 """
 
 from __future__ import annotations
@@ -77,12 +77,7 @@ def step_memory(model: Model, objective: Objective, config: TrainingConfig, batc
         for batch in batches:
             objective.loss(model, batch).total(counts).backward()  # type: ignore[no-untyped-call]
         gradients = sum(p.grad.nbytes for p in parameters.values() if p.grad is not None)
-        in_passes = lives.peak
-        lives.peak = lives.now
-        optimizer.step(config.learning_rate)
-        in_update = lives.peak
-    state = sum(tensor.nbytes for tensor in optimizer.state().values())
-    activations = max(in_passes - gradients, in_update - gradients - state)
+    state, activations = optimizer.state_bytes(), lives.peak - gradients
     loss = max(_loss_bytes(model, batch) for batch in batches)
     return StepMemory(
         weights, gradients, state, activations, min(loss, activations), CHECKPOINT_COPIES * max(weights, state)

@@ -17,6 +17,7 @@ from myna import stages
 from myna.errors import InputError, RunError
 from myna.files import write_text
 from myna.objectives.protocol import Batch
+from myna.planning.budget import settle_finetuning, settle_pretraining, settled
 from myna.planning.datasheets import DataSheet
 from myna.planning.laws import supported_weights
 from myna.planning.memory import StepMemory, parameters_of, step_memory, without_memory
@@ -113,13 +114,14 @@ def plan(recipe: Recipe, folder: Path, gpu: DataSheet | None = None) -> Plan:
     with tempfile.TemporaryDirectory(prefix="myna-plan-") as made:
         scratch = Path(made)
         run, shares = (folder, {}) if exact else sample_run(recipe, scratch / "run")
-        write_text(scratch / "recipe.toml", to_toml(recipe))
         trainings, unplanned = [], {}
         for number, key in enumerate(keys):
             seconds = max(MEASURED_SECONDS / len(keys), _LEAST_SECONDS)
             place = scratch / str(number)
             place.mkdir()
             try:
+                recipe = _with_choice(recipe, run, folder, key, place, exact)
+                write_text(scratch / "recipe.toml", to_toml(recipe))
                 trainings.append(plan_training(recipe, run, key, place, scratch / "recipe.toml", seconds, shares, gpu))
             except InputError as error:
                 if exact:
@@ -183,6 +185,22 @@ def plan_training(
         make_schedule(config, steps),
         {} if memory.fits else dict(_remedies(prepared, memory, tensors, gpu)),
     )
+
+
+def _with_choice(recipe: Recipe, run: Path, folder: Path, key: str, scratch: Path, exact: bool) -> Recipe:
+    """The recipe with what a training's budget chose, or would choose now, in the place of the budget."""
+    kind, _, name = key.partition(".")
+    tables: dict[str, Any] = dict(getattr(recipe, kind))
+    if tables[name].budget is None:
+        return recipe
+    chosen = settled(tables[name], folder / kind / name)
+    if chosen is tables[name]:
+        if not exact:
+            raise InputError("a budget is settled when its text is prepared")
+        settle: Any = settle_pretraining if kind == "pretrain" else settle_finetuning
+        chosen, _ = settle(recipe, run, name, scratch, lambda what, share: None)
+    tables[name] = chosen.model_copy(update={"budget": None})
+    return recipe.model_copy(update={kind: tables})
 
 
 def _is_prepared(recipe: Recipe, folder: Path) -> bool:

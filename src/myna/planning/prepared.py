@@ -19,6 +19,7 @@ from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
 from myna.objectives.protocol import Items, Objective
+from myna.planning.budget import settled
 from myna.pretraining import VALIDATION_BATCH, PretrainConfig, check_objective, make_objective, validated
 from myna.recipe import Recipe
 from myna.recipe_references import described_model
@@ -100,7 +101,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     start = recipe.pretrain.get(config.start_from)
     tokenizer = Tokenizer.open(Path(config.start_from) if start is None else run / "tokenizer" / start.tokenizer)
     blank = config.model_copy(update={"from_scratch": True})
-    origin = _origin(recipe, config, tokenizer, exact)
+    origin = _origin(recipe, run, config, tokenizer, exact)
     model = with_new_head(origin, kind.head, kind.labels_of(splits.names), blank, seed, run)
     task = kind(tokenizer, model.labels, model.config.maximum_length)
     items = task.items(trained, config.too_long, ledger)
@@ -121,13 +122,14 @@ def _description(recipe: Recipe, config: PretrainConfig, tokenizer: Tokenizer, e
     return described.model_copy(update={"vocabulary_size": size})
 
 
-def _origin(recipe: Recipe, config: FinetuneConfig, tokenizer: Tokenizer, exact: bool) -> Model:
+def _origin(recipe: Recipe, run: Path, config: FinetuneConfig, tokenizer: Tokenizer, exact: bool) -> Model:
     """What a fine-tuning starts from, without its weights."""
     import torch
 
     start = recipe.pretrain.get(config.start_from)
     if start is None:
         return empty_model(read_settings(Path(config.start_from)))[0]
+    start = settled(start, run / "pretrain" / config.start_from)
     kind = start.objective_settings().declaration().head
     described = _description(recipe, start, tokenizer, exact)
     with torch.device("meta"):

@@ -123,10 +123,11 @@ def measure(prepared: Prepared, seconds: float) -> dict[str, float]:
 def _gradients(
     prepared: Prepared, optimizer: Optimizers, batches: Sequence[Batch], beside: Sequence[nn.Module], seconds: float
 ) -> float:
-    """Leaves the gradients of a step, or of its first micro-batches in an even order, and gives the share they are."""
+    """Leaves the gradients of a step, or of as many of its batches as there is time for, and gives their share."""
     optimizer.zero_grad()
-    counts, began, done = total_counts(batches), time.monotonic(), []
-    for batch in (batches[n] for n in _spread(len(batches))):
+    counts, began, done = total_counts(batches), time.monotonic(), list[Batch]()
+    # In the loop's own order: what an allocator holds depends on which sizes come after which.
+    for batch in batches:
         loss = prepared.objective.loss(prepared.model, batch).total(counts)
         loss.backward()  # type: ignore[no-untyped-call]
         loss.item()
@@ -136,11 +137,6 @@ def _gradients(
     if len(done) == len(batches):
         return 1.0
     return useful_flops(prepared.model, done, beside) / useful_flops(prepared.model, batches, beside)
-
-
-def _spread(count: int) -> list[int]:
-    """0 … count - 1 from the middle outwards, so that the first few are of the middle kind and of both sides."""
-    return sorted(range(count), key=lambda n: (abs(n - count // 2), n))
 
 
 def _update(optimizer: Optimizers, rate: float, clip: float) -> None:

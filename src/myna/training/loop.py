@@ -28,6 +28,7 @@ from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
+from myna.training.pace import Pace
 from myna.training.recompute import recomputing
 from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
@@ -64,6 +65,7 @@ class _Training:
     identity: dict[str, Any]
     keeps_best: bool
     sampler: Sampler
+    pace: Pace
     schedule: Schedule
     optimizer: Optimizers
     throughput: Throughput
@@ -85,13 +87,15 @@ def train(
     validate: Callable[[], dict[str, float]] | None = None,
     validations: int | None = None,
     keep_best: bool = False,
+    seconds: float | None = None,
     report: Report = lambda what, share: None,
 ) -> Progress:
     """Trains ``model`` in place, in ``folder``, going on from the newest checkpoint there.
 
     ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``validate`` gives
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
-    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
+    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last. Where
+    it is given ``seconds``, its length is set anew by its own speed on the way, for it to end by then (:mod:`.pace`).
 
     SIGTERM and Ctrl-C end it with a checkpoint. What is not a number ends it with a :class:`RunError` that names it.
     """
@@ -104,6 +108,8 @@ def train(
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
     schedule, optimizer = make_schedule(config, total_steps(config, sampler)), make_optimizer(parameters, config)
     progress = _resume(folder, optimizer, identity, report)
+    pace = Pace(folder, schedule, seconds)
+    schedule = pace.schedule(progress.step)
     if progress.step:
         epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
         report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
@@ -119,6 +125,7 @@ def train(
             dict(identity),
             keep_best,
             sampler,
+            pace,
             schedule,
             optimizer,
             Throughput(model, machine["matrix_gflops"], objective.modules().values()),
@@ -128,7 +135,7 @@ def train(
             _known_bad(folder),
         )
         try:
-            _go_on(run, validate, _validation_steps(run, validations) if validate else set(), report)
+            _go_on(run, validate, validations, report)
         finally:
             run.monitors.close()
     if keep_best and progress.best is not None:
@@ -181,13 +188,17 @@ def total_counts(batches: Sequence[Batch]) -> dict[str, int]:
     return counts
 
 
-def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due: set[int], report: Report) -> None:
+def _go_on(
+    run: _Training, validate: Callable[[], dict[str, float]] | None, validations: int | None, report: Report
+) -> None:
     """All steps that are left, with their validations and checkpoints."""
-    progress, config, steps = run.progress, run.config, run.schedule.steps
+    progress, config = run.progress, run.config
     began = time.monotonic() - progress.seconds
     saved, saved_step = time.monotonic(), progress.step
     try:
         while True:
+            steps = run.schedule.steps
+            due = _validation_steps(run, validations) if validate else set()
             if validate and progress.step in due and progress.validated < progress.step:
                 figures = validate()
                 with run.interrupts.held():
@@ -232,10 +243,12 @@ def _step(run: _Training, began: float, report: Report) -> None:
         progress.seconds = time.monotonic() - began
         if "skipped" in measured or progress.step % run.config.log_steps == 0 or progress.step == steps:
             _log(run, measured)
+        run.pace.look(progress.step, progress.seconds)
+        run.schedule = run.pace.schedule(progress.step)
     run.throughput.step(batches, time.monotonic() - started)
     how = f"loss {measured['loss']:.3f}" if "loss" in measured else "skipped"
-    pace = run.throughput.describe(steps - progress.step)
-    report(f"step {progress.step} of {steps}, {how}, {pace}", progress.step / steps)
+    speed = run.throughput.describe(run.schedule.steps - progress.step)
+    report(f"step {progress.step} of {run.schedule.steps}, {how}, {speed}", progress.step / run.schedule.steps)
 
 
 def _gradient(run: _Training, objective: Objective, chosen: Sequence[int], batches: Sequence[Batch]) -> dict[str, Any]:
