@@ -171,10 +171,11 @@ def main(recipe: str, run: str, key: str, seconds: str, scratch: str, exact: str
     described = read_recipe(recipe)
     kind, _, name = key.partition(".")
     config = described.pretrain[name] if kind == "pretrain" else described.finetune[name]
-    use_settings(config.threads)
     process, began = resident_bytes(), time.monotonic()
     prepared = prepare(described, Path(run), key, Path(scratch), exact == "exact")
     ready = time.monotonic() - began
+    # As in the loop: what making ready has freed by now went back to the system, what steps free does not.
+    use_settings(config.threads)
     measured = measure(prepared, float(seconds))
     memory = {"process_bytes": process, "peak_bytes": peak_bytes()}
     print(json.dumps({**measured, "ready_seconds": ready, **memory}), flush=True)
