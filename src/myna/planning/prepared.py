@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from myna.corpus.document import Corpus
 from myna.finetuning import FinetuneConfig, with_new_head
 from myna.huggingface.families import empty_model, with_head
@@ -87,7 +89,8 @@ def _pretraining(recipe: Recipe, run: Path, config: PretrainConfig, scratch: Pat
     def look(part: int) -> Look:
         numbers = chosen[part * _PART : (part + 1) * _PART]
         batches = make_batches(judging, judged, numbers, VALIDATION_BATCH, None)
-        return lambda: [judging.loss(model, batch) for batch in batches], int(judged.lengths[list(numbers)].sum())
+        losses = torch.inference_mode()(lambda: [judging.loss(model, batch) for batch in batches])
+        return losses, int(judged.lengths[list(numbers)].sum())
 
     tokens = int(judged.lengths[list(chosen)].sum())
     return Prepared(model, objective, items, config, seed, tokens, config.validations, look)
@@ -124,8 +127,6 @@ def _description(recipe: Recipe, config: PretrainConfig, tokenizer: Tokenizer, e
 
 def _origin(recipe: Recipe, run: Path, config: FinetuneConfig, tokenizer: Tokenizer, exact: bool) -> Model:
     """What a fine-tuning starts from, without its weights."""
-    import torch
-
     start = recipe.pretrain.get(config.start_from)
     if start is None:
         return empty_model(read_settings(Path(config.start_from)))[0]
