@@ -103,12 +103,10 @@ class _Lives(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        known = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                storage = leaf.untyped_storage()
-                if storage._cdata not in known and storage._cdata not in self._sizes:
-                    self._born(storage)
+        known = {storage._cdata for storage in _storages((args, kwargs))}
+        for storage in _storages(result):
+            if storage._cdata not in known and storage._cdata not in self._sizes:
+                self._born(storage)
         return result
 
     def _born(self, storage: torch.UntypedStorage) -> None:
@@ -119,3 +117,10 @@ class _Lives(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _gone(self, storage: int) -> None:
         self.now -= self._sizes.pop(storage, 0)
+
+
+def _storages(values: Any) -> Iterator[torch.UntypedStorage]:
+    """Those of all tensors in it; the parts of a sparse one are tensors that were counted when they were made."""
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, Tensor) and leaf.layout is torch.strided:
+            yield leaf.untyped_storage()
