@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/chinese-news/recipe.toml
 
-.PHONY: help install demo full test lint format bench parity scores clean
+.PHONY: help install demo full test lint format bench parity scores faults clean
 help:
 	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
 	@echo "make full     the same for about an hour: larger models, more passes"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench    speed and memory beside transformers' Trainer"
 	@echo "make parity   how far every model family is from transformers"
 	@echo "make scores   what models score with several seeds: an hour or more, goes on where it was (ROW=NAME: one)"
+	@echo "make faults   runs killed, terminated, out of disk, damaged, and gone on with: an hour or so (QUICK=1: minutes)"
 	@echo "make install  only install, into .venv"
 
 .venv/.demo: pyproject.toml constraints.txt
@@ -60,6 +61,9 @@ parity: .venv/.dev
 
 scores: .venv/.dev
 	$(BIN)/python benchmarks/scores.py $(if $(ROW),--row $(ROW))
+
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -29,6 +29,10 @@ class MemoryStore:
         self.documents = len(self.texts)
         self.tokens = len(self.ids)
 
+    def stretch(self, start: int, stop: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """The ids of some tokens, and where words begin among them."""
+        return self.ids[start:stop], self.word_starts[start:stop]
+
 
 def random_store(lengths: list[int], seed: int = 0, word: int = 1) -> MemoryStore:
     """Documents of random ordinary ids; a word begins every ``word`` tokens."""

@@ -230,6 +230,24 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
             'encoding: there is no encoding "utf-9"; write its name, such as "utf-8"',
         ),
         (
+            '"bert-micro"\n',
+            '"bert-micro"\nweights = { news = 1, reviws = 2 }\n',
+            "tokens = 3000",
+            '[pretrain.encoder.weights]: "reviws" is none of the corpora of this table; there are news, reviews',
+        ),
+        (
+            '"bert-micro"\n',
+            '"bert-micro"\nweights = { news = 1, reviews = -2 }\n',
+            "tokens = 3000",
+            "pretrain.encoder.weights.reviews should be greater than or equal to 0, it is -2",
+        ),
+        (
+            '"bert-micro"\n',
+            '"bert-micro"\nweights = { news = 1 }\n',
+            "[pretrain.encoder]",
+            '[pretrain.encoder]: the corpus "reviews" has no weight; give it one, or take it out of corpus',
+        ),
+        (
             'kind = "byte_bpe"',
             'kind = "byte_bpe"\nvocabulary = 256',
             "[tokenizer.bytes]",

@@ -19,6 +19,7 @@ class Outer(Section):
     many: list[Inner] = setting([], "many")
     named: dict[str, int] = setting({}, "named")
     chatty: bool = setting(False, "log", affects="log")
+    newer: int | None = setting(None, "came later", affects="added")
 
 
 def test_speed_and_log_are_left_out_of_a_fingerprint() -> None:
@@ -27,6 +28,11 @@ def test_speed_and_log_are_left_out_of_a_fingerprint() -> None:
     assert result_settings(one) == result_settings(
         Outer(inner=Inner(size=3), many=[Inner(threads=5)], named={"a": 2, "b": 1})
     )
+
+
+def test_what_was_added_later_enters_a_fingerprint_where_it_is_given() -> None:
+    assert "newer" not in result_settings(Outer())
+    assert result_settings(Outer(newer=0))["newer"] == 0
 
 
 def test_a_key_that_does_not_exist_is_refused() -> None:

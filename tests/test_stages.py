@@ -330,6 +330,51 @@ def test_a_training_that_goes_on_finds_its_checkpoints_and_one_of_other_settings
     assert why == "it was begun otherwise: epochs was 3.0, is 7.0"
 
 
+def test_a_longer_training_with_wsd_goes_on_and_one_whose_warm_up_is_a_share_says_why_not(
+    tmp_path: Path, fake: FakeStages
+) -> None:
+    wsd, key = 'pretrain.decoder.schedule="wsd"', "pretrain.decoder"
+    shared, fixed = [wsd], [wsd, "pretrain.decoder.warmup_steps=5"]
+    seen: dict[str, set[str]] = {}
+    fake.before[key] = lambda folder: seen.update({"now": {path.name for path in folder.iterdir()}})
+    stages.run(recipe_in(tmp_path, *shared), tmp_path / "run")
+    longer = "pretrain.decoder.tokens=9000"
+    why = reasons(recipe_in(tmp_path, *shared, longer), tmp_path / "run")[key]
+    assert why.startswith("tokens was 3000, is 9000 (its warm-up is a share of the steps: with warmup_steps it")
+    stages.run(recipe_in(tmp_path, *fixed), tmp_path / "run")
+    assert "checkpoints" not in seen["now"]
+    recipe = recipe_in(tmp_path, *fixed, longer)
+    assert states(recipe, tmp_path / "run")[key] == "interrupted"
+    assert reasons(recipe, tmp_path / "run")[key] == (
+        "tokens was 3000, is 9000; it goes on where its stable part ended"
+    )
+    stages.run(recipe, tmp_path / "run")
+    assert {"checkpoints", "metrics.jsonl", "model", "started.json"} <= seen["now"]
+    assert "stage.json" not in seen["now"]
+    assert states(recipe, tmp_path / "run")[key] == "done"
+    assert states(recipe_in(tmp_path, *fixed, longer, "seed=2"), tmp_path / "run")[key] == "changed"
+
+
+def test_what_is_taken_over_by_a_longer_training_is_so_at_any_crash(tmp_path: Path) -> None:
+    wsd = ['pretrain.decoder.schedule="wsd"', "pretrain.decoder.warmup_steps=5"]
+    old, new = (recipe_in(tmp_path, *wsd, f"pretrain.decoder.steps={n}") for n in (30, 60))
+    before, after = (next(s for s in stages.plan(r, tmp_path) if s.key == "pretrain.decoder") for r in (old, new))
+
+    def begin(place: Path) -> None:
+        for name in ("started.json", "stage.json"):
+            files.write_json(place / name, stages._described(before))
+        files.write_text(place / "checkpoints/step-1/weights", "1")
+
+    crashes = 0
+    for place in crash_at_every_call(
+        tmp_path, begin, lambda place: stages._take_over(dataclasses.replace(after, folder=place))
+    ):
+        assert stages._state(after.kind, place, after.record)[0] == "interrupted"
+        assert (place / "checkpoints/step-1/weights").exists()
+        crashes += 1
+    assert crashes > 2
+
+
 def test_what_is_half_cleared_is_never_gone_on_with(tmp_path: Path, fake: FakeStages) -> None:
     stage = next(s for s in stages.plan(recipe_in(tmp_path), tmp_path) if s.key == "finetune.topics")
 

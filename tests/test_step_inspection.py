@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,25 @@ def test_the_steps_of_an_epoch_hold_its_documents_and_the_tokens_that_were_logge
         assert corpus == "texts"
         assert set(item["ids"]) <= set(store.ids[start:end].tolist())
         assert len(item["pieces"]) == len(item["ids"])
+
+
+def test_a_step_with_weights_has_documents_of_every_corpus(small: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small, run)
+    shutil.copytree(run / "tokens" / "texts-characters", run / "tokens" / "more-characters")
+    recipe = (run / "recipe.toml").read_text()
+    begin = recipe.index("[pretrain.encoder]")
+    weighed = recipe[begin:].replace(
+        'corpus = ["texts"]', 'corpus = ["texts", "more"]\nweights = { texts = 1, more = 3 }', 1
+    )
+    (run / "recipe.toml").write_text(recipe[:begin] + weighed.replace("steps = 2", "steps = 40", 1))
+    shown = [show_step(run / "pretrain" / "encoder", step) for step in (1, 40)]
+    assert shown[0]["epochs"] == {"texts": 1, "more": 1}
+    assert shown[1]["epochs"]["more"] > shown[1]["epochs"]["texts"] >= 1
+    assert "of texts, " in describe_step(shown[1])
+    counts = [sum(item["document"].startswith(name) for item in shown[0]["items"]) for name in ("texts:", "more:")]
+    assert 0 < counts[0] < counts[1]
+    assert sum(counts) == len(shown[0]["items"])
 
 
 @pytest.mark.parametrize("name, label", [("moods", "good"), ("names", "LOC")])

@@ -20,6 +20,7 @@ from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
 from myna.settings import Section, result_settings
 from myna.tokens.tokenizer import TOKENIZER_FILES, TokenizerConfig
+from myna.training.continuing import why_anew
 from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
@@ -44,8 +45,9 @@ class Kind:
     """A kind of stage: the module that does it and has its ``VERSION``, which stages of it a recipe has (by name), and
     how one is done: ``work(recipe, run's folder, name, folder to write to, report)``.
 
-    One that ``resumes`` works in its own folder and goes on there. ``makes`` names its files where it writes beside
-    those of others, into the run's own folder.
+    One that ``resumes`` works in its own folder and goes on there; ``why_anew`` says of the settings that it was
+    begun with and those of now why it does not, and None where it does. ``makes`` names its files where it writes
+    beside those of others, into the run's own folder.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Kind:
     stages: Callable[[Recipe], Mapping[str, Needs]]
     work: Callable[[Recipe, Path, str, Path, Report], Ledger]
     resumes: bool = False
+    why_anew: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda old, new: ""
     makes: tuple[str, ...] = ()
 
     @property
@@ -298,7 +301,7 @@ KINDS = (
     Kind("corpus", "myna.corpus.prepare", _corpora, _prepare),
     Kind("tokenizer", "myna.tokens.tokenizer", _tokenizers, _train_tokenizer),
     Kind("tokens", "myna.tokens.store", _token_stores, _encode),
-    Kind("pretrain", "myna.pretraining", _pretrainings, _pretrain, resumes=True),
+    Kind("pretrain", "myna.pretraining", _pretrainings, _pretrain, resumes=True, why_anew=why_anew),
     Kind("finetune", "myna.finetuning", _finetunings, _finetune, resumes=True),
     Kind("evaluate", "myna.evaluation.language", _language_models, _evaluate_language_model),
     Kind("evaluate", "myna.evaluation.judging", _task_models, _evaluate_task),

@@ -8,27 +8,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import create_model, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.objectives.settings import Declaration, ObjectiveTables
 from myna.settings import Section, result_settings, setting
+from myna.training.continuing import beginning
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
     from myna.objectives.language import LanguageObjective
     from myna.tokens.pieces import Pieces
+    from myna.tokens.sampler import Reached
+    from myna.tokens.sources import Sources
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
 
 VERSION = 2
+Weights = dict[str, Annotated[float, Field(ge=0)]]
 # Enough for an error of about 0.02 nats; more would only take time from the training.
 VALIDATION_TOKENS = 20_000
 # As many tokens at a time.
@@ -68,6 +70,14 @@ class PretrainConfig(TrainingConfig, ObjectiveTables):
     start_from: str | None = setting(
         None, "go on from the weights of a model: another [pretrain] table's name, or a model's folder"
     )
+    weights: Weights | None = setting(
+        None,
+        "how much of a step is drawn from each corpus, as { news = 3, reviews = 1 }, instead of all alike",
+        "added",
+    )
+    cooldown_weights: Weights | None = setting(
+        None, "the weights in the last steps, a share of cooldown, as for better text at the end", "added"
+    )
     validations: int = setting(5, "how often the validation split is looked at", "log", gt=0)
 
     @model_validator(mode="before")
@@ -76,6 +86,31 @@ class PretrainConfig(TrainingConfig, ObjectiveTables):
         if isinstance(given, dict) and isinstance(given.get("corpus"), str):
             return {**given, "corpus": [given["corpus"]]}
         return given
+
+    @field_validator("weights", "cooldown_weights")
+    @classmethod
+    def _of_the_corpora(cls, weights: dict[str, float] | None, info: ValidationInfo) -> dict[str, float] | None:
+        corpora = info.data.get("corpus")
+        for name in weights or ():
+            if corpora is not None and name not in corpora:
+                raise ValueError(f'"{name}" is none of the corpora of this table; there are {", ".join(corpora)}')
+        if weights is not None and not any(weights.values()):
+            raise ValueError("every weight is 0; give one corpus more")
+        return weights
+
+    @model_validator(mode="after")
+    def _every_corpus_weighed(self) -> PretrainConfig:
+        if self.weights is None:
+            if self.cooldown_weights is not None:
+                raise ValueError("cooldown_weights go with weights, for the steps before")
+            return self
+        weights = [self.weights, self.cooldown_weights or {}]
+        for name in self.corpus:
+            if not any(given.get(name) for given in weights):
+                raise ValueError(f'the corpus "{name}" has no weight; give it one, or take it out of corpus')
+        if len(set(self.corpus)) < len(self.corpus):
+            raise ValueError("a corpus stands twice among those that have weights; name each once")
+        return self
 
     @model_validator(mode="after")
     def _one_model(self) -> PretrainConfig:
@@ -107,11 +142,12 @@ def pretrain(
     from myna.model.heads import LANGUAGE_KINDS, build
     from myna.origin import Origin
     from myna.presets import model_config
-    from myna.tokens.sampler import Sampler
+    from myna.tokens.sources import Sources, SourceSampler
     from myna.tokens.special import with_special_tokens
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
+    from myna.training.sampling import make_sampler
 
     seed = seed if config.seed is None else config.seed
     needed = config.objective_settings().declaration()
@@ -134,9 +170,18 @@ def pretrain(
     del origin  # Its weights are copied, and would be held all the time.
     objective.equip(model, seed)
     stores = [TokenStore.open(place, "train") for place in token_folders]
-    items = objective.items(stores, described.maximum_length)
+    items = training_items(config, objective, stores, described.maximum_length)
     held_out = [TokenStore.open(place, "validation") for place in token_folders]
     validate = _validation(objective, model, held_out, described.maximum_length)
+    settings = {**result_settings(config), "start_from": None}
+    identity = {
+        "model": described.model_dump(),
+        "settings": settings,
+        "start": start,
+        "seed": seed,
+        "tokens": int(items.lengths.sum()),
+    }
+    stable = beginning(settings)
     progress = train(
         model,
         objective,
@@ -144,13 +189,8 @@ def pretrain(
         config,
         folder,
         seed,
-        identity={
-            "model": described.model_dump(),
-            "settings": {**result_settings(config), "start_from": None},
-            "start": start,
-            "seed": seed,
-            "tokens": int(items.lengths.sum()),
-        },
+        identity=identity,
+        stable=None if stable is None else {**identity, "settings": stable},
         validate=validate,
         validations=config.validations,
         seconds=seconds,
@@ -173,14 +213,32 @@ def pretrain(
     for name, companion in companions.items():
         write_model_folder(folder / name, companion, tokenizer.folder, facts | {"name": f"{folder.name}: {name}"})
     write_model_folder(folder / "model", model, tokenizer.folder, facts)
-    reached = Sampler(items.lengths, config.batch_tokens, seed).reached(progress.step)
-    ledger = _ledger(stores, items, reached)
+    sampler = make_sampler(items, config, seed)
+    ledger = _ledger(stores, items.parts if isinstance(items, Sources) else [items], sampler.reached(progress.step))
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     for name, module in left.items():
         ledger.note(f"parameters of {name}, trained beside the model and not kept", parameter_count(module))
-    ledger.note("epochs", round(progress.tokens / int(items.lengths.sum()), 3))
+    if isinstance(sampler, SourceSampler):
+        for name in config.corpus:
+            ledger.note(f"tokens drawn from {name}", sampler.given(name, progress.step))
+            ledger.note(f"epochs of {name}", round(sampler.epochs(name, progress.step), 3))
+    else:
+        ledger.note("epochs", round(progress.tokens / int(items.lengths.sum()), 3))
     return ledger
+
+
+def training_items(
+    config: PretrainConfig, objective: LanguageObjective, stores: Sequence[TokenStore], maximum_length: int
+) -> Pieces | Sources:
+    """What a training learns from: the pieces of all stores, or with weights those of each by itself."""
+    from myna.tokens.sources import Sources
+
+    if config.weights is None:
+        return objective.items(stores, maximum_length)
+    named = zip(config.corpus, stores, strict=True)
+    parts = {name: objective.items([store], maximum_length) for name, store in named}
+    return Sources(parts, config.weights, config.cooldown_weights)
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -243,12 +301,13 @@ def validated(items: Pieces) -> range:
     return range(0, len(items), max(1, -(-int(items.lengths.sum()) // VALIDATION_TOKENS)))
 
 
-def _ledger(stores: Sequence[TokenStore], items: Pieces, reached: NDArray[np.int64]) -> Ledger:
+def _ledger(stores: Sequence[TokenStore], parts: Sequence[Pieces], reached: Sequence[Reached]) -> Ledger:
     """Every document and token of the training splits: learned from, or beyond what the run had time for."""
     ledger = Ledger()
     documents, tokens = sum(s.documents for s in stores), sum(s.tokens for s in stores)
-    seen = {"documents": len(set(items.documents[reached].tolist())), "tokens": int(items.tokens[reached].sum())}
-    empty = documents - len(set(items.documents.tolist()))
+    held = [part.held(some) for part, some in zip(parts, reached, strict=True)]
+    seen = {unit: sum(counts[unit] for counts in held) for unit in ("documents", "tokens")}
+    empty = documents - sum(part.filled for part in parts)
     ledger.came_in(documents=documents, tokens=tokens)
     ledger.kept(**seen)
     ledger.dropped("without a token", documents=empty)

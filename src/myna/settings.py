@@ -1,7 +1,8 @@
 """What a section of a recipe is made of: typed fields that say what they mean and what they affect.
 
 A field affects the ``result``, only the ``speed``, or only the ``log``. Only the first kind enters a fingerprint, so
-that another number of threads or a chattier log never makes a stage run again.
+that another number of threads or a chattier log never makes a stage run again. One that is ``added`` enters it where it
+is given: without it all is as it was before there was such a field, and what was done by then stays done.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
-Affects = Literal["result", "speed", "log"]
+Affects = Literal["result", "added", "speed", "log"]
 
 
 class Section(BaseModel):
@@ -46,7 +47,8 @@ def reason(error: ValidationError) -> str:
 
 def _matters(section: Section, name: str) -> bool:
     extra = type(section).model_fields[name].json_schema_extra
-    return not isinstance(extra, dict) or extra.get("affects", "result") == "result"
+    affects = extra.get("affects", "result") if isinstance(extra, dict) else "result"
+    return affects == "result" or (affects == "added" and getattr(section, name) is not None)
 
 
 def _plain(value: Any) -> Any:

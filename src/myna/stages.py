@@ -152,13 +152,23 @@ def _state(kind: Kind, folder: Path, record: Record) -> tuple[State, str]:
         lost = _lost(folder, done.get("files", {}))
         return ("changed", lost) if lost else ("done", "")
     if done:
-        return "changed", difference(done, record)
+        return _changed(kind, done, record, "")
     begun = _read(folder / "started.json") if kind.resumes else {}
     if begun.get("fingerprint") == record.fingerprint:
         return "interrupted", "it was begun and goes on"
     if begun:
-        return "changed", f"it was begun otherwise: {difference(begun, record)}"
+        return _changed(kind, begun, record, "it was begun otherwise: ")
     return "missing", "it was not done yet"
+
+
+def _changed(kind: Kind, old: Mapping[str, Any], record: Record, before: str) -> tuple[State, str]:
+    """The state of a stage with another record on disk, which begins anew, or goes on where both begin alike."""
+    what = before + difference(old, record)
+    alike = all(old.get(name) == getattr(record, name) for name in ("version", "seed", "inputs", "sources"))
+    why = kind.why_anew(old.get("settings") or {}, record.settings) if alike else ""
+    if why is None:
+        return "interrupted", f"{what}; it goes on where its stable part ended"
+    return "changed", f"{what} ({why})" if why else what
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -196,6 +206,8 @@ def _do(stage: Stage, recipe: Recipe, folder: Path, fresh: bool, observer: Obser
     if stage.kind.resumes:
         if fresh or stage.state != "interrupted":
             _start_over(stage)
+        elif _read(stage.folder / "started.json").get("fingerprint") != stage.fingerprint:
+            _take_over(stage)
         ledger = stage.kind.work(recipe, folder, stage.name, stage.folder, report)
         seconds = max(time.monotonic() - began, _trained_seconds(stage.folder))
         _finish(stage, stage.folder, ledger, seconds)
@@ -219,6 +231,12 @@ def _start_over(stage: Stage) -> None:
         if path.name != "model":
             files.remove(path)
     files.write_json(stage.folder / "started.json", _described(stage))
+
+
+def _take_over(stage: Stage) -> None:
+    """Makes what another training began one of this, which begins alike."""
+    files.write_json(stage.folder / "started.json", _described(stage))
+    files.remove(stage.folder / "stage.json")
 
 
 def _finish(stage: Stage, place: Path, ledger: Ledger, seconds: float) -> None:

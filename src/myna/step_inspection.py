@@ -10,15 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.planning.budget import settled
-from myna.pretraining import PretrainConfig, make_objective
+from myna.pretraining import PretrainConfig, make_objective, training_items
 
 if TYPE_CHECKING:
     from myna.model.config import ModelConfig
     from myna.tokens.sampler import Sampler
+    from myna.training.sampling import AnySampler
 
 _KINDS = ("pretrain", "finetune")
 
@@ -42,13 +45,12 @@ def show_step(path: Path | str, step: int) -> dict[str, Any]:
     else:
         config = settled(FinetuneConfig(**settings), folder)
         sampler, items = _finetuning(config, run, set(table.get("pretrain", ())), seed, step)
-    begin = (step - 1) * sampler.batch_tokens
     return {
         "kind": "step",
         "path": str(folder),
         "step": step,
         "seed": seed,
-        "epoch": begin // sampler.epoch_tokens + 1,
+        **_epochs(sampler, step),
         "tokens": sum(item["tokens"] for item in items),
         "items": items,
     }
@@ -56,9 +58,11 @@ def show_step(path: Path | str, step: int) -> dict[str, Any]:
 
 def describe_step(facts: Mapping[str, Any]) -> str:
     """What :func:`show_step` gave, for a person: a line for each item, its pieces between bars."""
+    by_source = (f"{epoch} of {name}" for name, epoch in facts.get("epochs", {}).items())
+    epoch = facts["epoch"] if "epoch" in facts else ", ".join(by_source)
     lines = [
         f"step {facts['step']}  {facts['path']}",
-        f"  epoch {facts['epoch']}, {len(facts['items'])} items, {facts['tokens']:,} tokens, special ones included",
+        f"  epoch {epoch}, {len(facts['items'])} items, {facts['tokens']:,} tokens, special ones included",
         "",
     ]
     for item in facts["items"]:
@@ -79,27 +83,42 @@ def _training(path: Path) -> Path:
     return found[0]
 
 
-def _pretraining(config: PretrainConfig, folder: Path, seed: int, step: int) -> tuple[Sampler, list[dict[str, Any]]]:
-    from myna.tokens.sampler import Sampler
+def _epochs(sampler: AnySampler, step: int) -> dict[str, Any]:
+    """The epoch that a step begins in, or that of each source."""
+    from myna.tokens.sources import SourceSampler
+
+    if isinstance(sampler, SourceSampler):
+        return {"epochs": {name: int(sampler.epochs(name, step - 1)) + 1 for name in sampler.sources.names}}
+    return {"epoch": (step - 1) * sampler.batch_tokens // sampler.epoch_tokens + 1}
+
+
+def _pretraining(config: PretrainConfig, folder: Path, seed: int, step: int) -> tuple[AnySampler, list[dict[str, Any]]]:
     from myna.tokens.store import TokenStore
     from myna.tokens.tokenizer import Tokenizer
+    from myna.training.sampling import make_sampler
 
     run, widened = folder.parent.parent, folder / "tokenizer"
     tokenizer = Tokenizer.open(widened if widened.is_dir() else run / "tokenizer" / config.tokenizer)
     objective = make_objective(config, tokenizer)
     stores = [TokenStore.open(run / "tokens" / f"{name}-{config.tokenizer}", "train") for name in config.corpus]
-    items = objective.items(stores, _longest(config, run, tokenizer.vocabulary_size))
-    names = [f"{name}:{n}" for name, store in zip(config.corpus, stores, strict=True) for n in range(store.documents)]
-    sampler = Sampler(items.lengths, config.batch_tokens, seed)
-    shown = [
-        {
-            "document": names[items[int(n)].document],
-            "tokens": int(items.lengths[n]),
-            "ids": items[int(n)].ids.tolist(),
-            "pieces": [tokenizer.piece(int(id)) for id in items[int(n)].ids],
-        }
-        for n in _chosen(sampler, config, step)
-    ]
+    items = training_items(config, objective, stores, _longest(config, run, tokenizer.vocabulary_size))
+    firsts = np.cumsum([0, *(store.documents for store in stores)])
+    sampler = make_sampler(items, config, seed)
+    shown = []
+    for number in _chosen(sampler, config, step):
+        document = int(items.documents[number])
+        owner = int(np.searchsorted(firsts, document, side="right")) - 1
+        item = items[number]
+        # A pair of texts shows both as one.
+        ids = getattr(item, "piece", item).ids.tolist()
+        shown.append(
+            {
+                "document": f"{config.corpus[owner]}:{document - int(firsts[owner])}",
+                "tokens": int(items.lengths[number]),
+                "ids": ids,
+                "pieces": [tokenizer.piece(id) for id in ids],
+            }
+        )
     return sampler, shown
 
 
@@ -148,8 +167,8 @@ def _finetuning(
     return sampler, shown
 
 
-def _chosen(sampler: Sampler, config: PretrainConfig | FinetuneConfig, step: int) -> Iterator[int]:
-    from myna.training.loop import total_steps
+def _chosen(sampler: AnySampler, config: PretrainConfig | FinetuneConfig, step: int) -> Iterator[int]:
+    from myna.training.sampling import total_steps
 
     steps = total_steps(config, sampler)
     if not 1 <= step <= steps:

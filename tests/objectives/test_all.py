@@ -161,7 +161,7 @@ def test_items_take_the_tokens_that_they_say_and_hold_each_token_once(name: str)
     objective, _ = made(name)
     store = random_store([1, 2, 3, 40, 65, 31], word=2)
     items = objective.items([store], 32)
-    assert int(items.tokens.sum()) == store.tokens
+    assert int(np.asarray(items.tokens).sum()) == store.tokens
     for i in range(len(items)):
         batch = objective.batch([items[i]], np.array([i]), None)
         assert max(len(batch.tokens.ids), 0 if batch.target is None else len(batch.target.ids)) <= 32

@@ -12,6 +12,7 @@ import pytest
 from myna.errors import InputError
 from myna.tokens import store as store_module
 from myna.tokens.encoding import encode
+from myna.tokens.pieces import Pieces
 from myna.tokens.store import TokenStore, encode_corpus
 from myna.tokens.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from tests.tokens.corpora import NEWS, write_corpus
@@ -154,6 +155,16 @@ def test_a_damaged_store_is_refused_by_the_files_name(
     with pytest.raises(InputError, match=message) as caught:
         TokenStore.open(written, "train")
     assert str(written / name) in str(caught.value)
+
+
+def test_an_id_of_a_large_store_is_looked_at_when_it_is_read(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beyond(written / "train.ids")
+    monkeypatch.setattr(store_module, "_SCANNED_TOKENS", 0)
+    store = TokenStore.open(written, "train")
+    pieces = Pieces([store], 8)
+    assert len(pieces[0].ids)
+    with pytest.raises(InputError, match="id 60000 lies outside of the vocabulary"):
+        pieces[len(pieces) - 1]
 
 
 def test_an_unknown_split_is_refused(written: Path) -> None:

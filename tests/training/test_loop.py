@@ -57,9 +57,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path) -> None:
     newest = sorted((tmp_path / "cut" / "checkpoints").iterdir())
     assert [p.name for p in newest] == ["step-00000008", "step-00000009"]
     damaged = newest[-1] / "weights.safetensors"
-    data = bytearray(damaged.read_bytes())
-    data[-5] ^= 4
-    damaged.write_bytes(data)
+    flip_a_bit(damaged)
     said: list[str] = []
     assert weights(run(tmp_path / "cut", report=lambda what, share: said.append(what))) == whole
     assert "step-00000009 is not whole" in said[0]
@@ -79,14 +77,40 @@ def test_a_log_that_is_lost_begins_anew(tmp_path: Path) -> None:
     assert metrics(tmp_path) == []
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"abc")])
-def test_best_weights_that_are_lost_or_damaged_are_named(tmp_path: Path, harm) -> None:
-    options = {"validate": scores, "validations": 2, "keep_best": True}
-    run(tmp_path, **options)
-    (best,) = (tmp_path / "checkpoints").glob("best-*")
-    harm(best)
-    with pytest.raises(InputError, match=f"{best.name}: the weights of the best score are damaged .*; remove "):
-        run(tmp_path, **options)
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"abc"), flip_a_bit])
+def test_a_checkpoint_whose_best_weights_are_lost_or_damaged_is_passed_over(tmp_path: Path, harm) -> None:
+    rising = iter(range(100))
+    options = {"validate": lambda: {"score": float(next(rising))}, "validations": 9, "keep_best": True}
+    whole = weights(run(tmp_path, **options))
+    bests = sorted(path.name for path in (tmp_path / "checkpoints").glob("best-*"))
+    assert bests == ["best-00000008.safetensors", "best-00000009.safetensors"]
+    harm(tmp_path / "checkpoints" / bests[-1])
+    said: list[str] = []
+    assert weights(run(tmp_path, report=lambda what, share: said.append(what), **options)) == whole
+    assert "step-00000009 is not whole" in said[0]
+    assert "best-00000009.safetensors" in said[0]
+    assert "goes on at step 8" in said[1]
+
+
+def test_best_weights_that_are_lost_from_under_a_run_are_named(tmp_path: Path) -> None:
+    class Lost(MaskedLM):
+        def batch(self, items, numbers, key):
+            for path in (tmp_path / "checkpoints").glob("best-*"):
+                path.unlink()
+            return super().batch(items, numbers, key)
+
+    falling = iter([0.9, 0.1])
+    options = {"validate": lambda: {"score": next(falling)}, "validations": 2, "keep_best": True}
+    with pytest.raises(
+        InputError, match=r"best-\d+.safetensors: the weights of the best score are damaged .*; remove "
+    ):
+        run(tmp_path, objective=Lost(VOCABULARY), **options)
 
 
 def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Path) -> None:

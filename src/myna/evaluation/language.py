@@ -316,18 +316,16 @@ JUDGES: dict[str, Callable[[_Judging, LanguageObjective], None]] = {
 def _chosen(judging: _Judging, objective: LanguageObjective) -> _Chosen:
     """The items of the documents that are judged."""
     pieces = objective.items(judging.stores, judging.loaded.model.config.maximum_length)
-    return _Chosen(pieces, judging.stores, judging.judged)
+    return _Chosen(pieces, judging.judged)
 
 
 class _Chosen:
     """The pieces of the documents that are judged."""
 
-    def __init__(self, pieces: Pieces, stores: Sequence[TokenStore], judged: Sequence[int]) -> None:
-        bases = np.cumsum([0, *(store.documents for store in stores)])[:-1]
-        wanted = np.concatenate([base + np.arange(count) for base, count in zip(bases, judged, strict=True)])
-        self._pieces, self._rows = pieces, np.flatnonzero(np.isin(pieces.documents, wanted))
-        self.lengths = pieces.lengths[self._rows]
-        self.documents = pieces.documents[self._rows]
+    def __init__(self, pieces: Pieces, judged: Sequence[int]) -> None:
+        self._pieces, self._rows = pieces, pieces.first(judged)
+        self.lengths: NDArray[np.int64] = pieces.lengths[self._rows]
+        self.documents: NDArray[np.int64] = pieces.documents[self._rows]
 
     def __getitem__(self, index: int) -> Piece:
         return self._pieces[int(self._rows[index])]

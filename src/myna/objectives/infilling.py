@@ -18,7 +18,7 @@ from myna.objectives.language import LanguageObjective, draw_key
 from myna.objectives.protocol import Batch
 from myna.objectives.settings import Infilling
 from myna.objectives.spans import translated
-from myna.tokens.pieces import Piece, Pieces
+from myna.tokens.pieces import Piece, Sizes
 
 # Poisson lengths of a mean of 20 are longer than this once in a million times.
 _LONGEST = 64
@@ -34,7 +34,7 @@ class InfillingLM(LanguageObjective):
         """A start and an end stand around the source."""
         return maximum_length - 2
 
-    def taken(self, pieces: Pieces) -> NDArray[np.int64]:
+    def taken(self, pieces: Sizes) -> NDArray[np.int64]:
         """The most that source and target can have: how many spans there are is drawn with the batch."""
         return 2 * pieces.tokens + 3
 

@@ -23,7 +23,8 @@ from myna.model.heads import LanguageHead, Model
 from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.protocol import Batch, Items, Loss, Term
 from myna.objectives.settings import Declaration, LanguageSettings, ObjectiveSettings
-from myna.tokens.pieces import Pieces
+from myna.tokens.chunks import Computed
+from myna.tokens.pieces import Pieces, Sizes
 from myna.tokens.sampler import micro_batches
 from myna.tokens.special import sentinel_ids
 
@@ -118,15 +119,13 @@ class LanguageObjective:
         """How many tokens of a document a piece may have for a model of ``maximum_length``."""
         return maximum_length - self.extra - self.extra_last
 
-    def taken(self, pieces: Pieces) -> NDArray[np.int64]:
-        """How many tokens each piece takes in a batch."""
+    def taken(self, pieces: Sizes) -> NDArray[np.int64]:
+        """How many tokens each piece takes in a batch, by its own size alone."""
         return pieces.tokens + self.extra + self.extra_last * pieces.last
 
     def items(self, stores: Sequence[TokenStore], maximum_length: int) -> Pieces:
         """The pieces of all documents, each token in one of them."""
-        pieces = Pieces(stores, self.window(maximum_length))
-        pieces.lengths = self.taken(pieces)
-        return pieces
+        return Pieces(stores, self.window(maximum_length), self.taken)
 
     def batch(self, items: Sequence[Any], numbers: NDArray[np.int64], key: int | None) -> Batch:
         """See :class:`~myna.objectives.protocol.Objective`. Evaluation, without a key, has a fixed draw of its own."""
@@ -179,7 +178,9 @@ class TargetCosts:
 class JudgedItems(Items, Protocol):
     """Items with the document that each is of, ``(items,)``."""
 
-    documents: NDArray[np.int64]
+    @property
+    def documents(self) -> Computed | NDArray[np.int64]:
+        """The document of each."""
 
 
 def target_costs(
@@ -189,7 +190,7 @@ def target_costs(
     assert isinstance(model.head, LanguageHead)
     nats, targets, documents = [], [], []
     with torch.inference_mode():
-        for chosen in micro_batches(items.lengths, batch_tokens):
+        for chosen in micro_batches(np.asarray(items.lengths), batch_tokens):
             batch = objective.batch([items[i] for i in chosen], chosen, None)
             rows = objective.features(model, batch)
             nats.append(target_nats(rows, model.head.weight, model.head.bias, batch.targets).double().numpy())

@@ -20,7 +20,7 @@ from myna.objectives import find_objective
 from myna.objectives.language import LanguageObjective, Vocabulary, draw_key
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.objectives.settings import Declaration, Mixed, ObjectiveSettings
-from myna.tokens.pieces import Pieces
+from myna.tokens.pieces import Sizes
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Mixture(LanguageObjective):
         """That of the objective that has the least room."""
         return min(member.objective.window(maximum_length) for member in self.members)
 
-    def taken(self, pieces: Pieces) -> NDArray[np.int64]:
+    def taken(self, pieces: Sizes) -> NDArray[np.int64]:
         """The tokens of the objective that takes most: which it will be is drawn later."""
         result: NDArray[np.int64] = np.max([member.objective.taken(pieces) for member in self.members], axis=0)
         return result

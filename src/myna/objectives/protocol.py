@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from myna.model.flat import Flat
 from myna.model.heads import Model
+from myna.tokens.chunks import Lengths
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class Batch:
 class Items(Protocol):
     """A sequence of items and the tokens that each takes in a batch."""
 
-    lengths: NDArray[np.int64]
+    @property
+    def lengths(self) -> Lengths:
+        """How many tokens each takes."""
 
     def __getitem__(self, index: int) -> Any:
         """The item, in a form that only its objective knows."""

@@ -33,6 +33,7 @@ from myna.objectives.settings import NextSentence, ObjectiveSettings
 from myna.tokens.pieces import Piece, Pieces
 
 if TYPE_CHECKING:
+    from myna.tokens.sampler import Reached
     from myna.tokens.store import TokenStore
 
 
@@ -52,12 +53,18 @@ class Pairs(Pieces):
     """The pieces of documents as pairs. ``lengths``, ``documents`` (of the first stretch) and ``tokens`` are theirs.
 
     Which pairs are real is the same in every epoch, as in BERT's program, and depends on the texts' number alone.
+    Second stretches change places over the whole text, so that all pairs are held in memory: 40 bytes for each.
     """
+
+    documents: NDArray[np.int64]
+    tokens: NDArray[np.int64]
 
     def __init__(self, stores: Sequence[TokenStore], window: int) -> None:
         super().__init__(stores, window)
         key = randomness.key(0, "next sentence")
-        number = np.arange(len(self.tokens))
+        number = np.arange(len(self))
+        whole = self.places(number)
+        self.tokens, self.documents = whole.tokens, whole.documents
         # Neither stretch is longer than half a window, so that any two go together.
         least, most = np.maximum(1, self.tokens - window // 2), np.minimum(self.tokens - 1, window - window // 2)
         drawn = randomness.uniform(randomness.key(key, "cut"), number)
@@ -76,6 +83,11 @@ class Pairs(Pieces):
         starts = np.concatenate([first.word_starts[:cut], begins])
         piece = Piece(ids, starts, first.document, first.before, None)
         return Pair(piece, cut, bool(other == index) if len(begins) else None)
+
+    def held(self, reached: Reached) -> dict[str, int]:
+        """How many documents some pairs begin in, and how many tokens they hold."""
+        pairs = np.concatenate([reached.chunks, reached.items])
+        return {"documents": len(np.unique(self.documents[pairs])), "tokens": int(self.tokens[pairs].sum())}
 
     def _exchanged(self, key: int, number: NDArray[np.int64]) -> NDArray[np.int64]:
         """Whose second stretch each pair has, ``(pairs,)``: half of them that of another document."""

@@ -18,7 +18,7 @@ from myna.model.flat import flatten
 from myna.objectives.language import LanguageObjective, draw_key
 from myna.objectives.protocol import Batch
 from myna.objectives.settings import SpanCorruption
-from myna.tokens.pieces import Piece, Pieces
+from myna.tokens.pieces import Piece, Sizes
 
 
 class SpanCorruptionLM(LanguageObjective):
@@ -31,7 +31,7 @@ class SpanCorruptionLM(LanguageObjective):
         """Source and target each have at most one token more than the piece."""
         return maximum_length - 1
 
-    def taken(self, pieces: Pieces) -> NDArray[np.int64]:
+    def taken(self, pieces: Sizes) -> NDArray[np.int64]:
         """What stays, what goes, each sentinel twice, and two ends."""
         _, spans = self.amounts(pieces.tokens)
         return pieces.tokens + 2 * spans + 2

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from myna.corpus.document import Corpus
@@ -22,7 +23,14 @@ from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
 from myna.objectives.protocol import Items, Objective
 from myna.planning.budget import settled
-from myna.pretraining import VALIDATION_BATCH, PretrainConfig, check_objective, make_objective, validated
+from myna.pretraining import (
+    VALIDATION_BATCH,
+    PretrainConfig,
+    check_objective,
+    make_objective,
+    training_items,
+    validated,
+)
 from myna.recipe import Recipe
 from myna.recipe_references import described_model
 from myna.tasks import find_task
@@ -81,7 +89,8 @@ def _pretraining(recipe: Recipe, run: Path, config: PretrainConfig, scratch: Pat
     model = build(described, objective.head, seed=seed)
     objective.equip(model, seed)
     folders = [run / "tokens" / f"{corpus}-{config.tokenizer}" for corpus in config.corpus]
-    items = objective.items([TokenStore.open(place, "train") for place in folders], described.maximum_length)
+    stores = [TokenStore.open(place, "train") for place in folders]
+    items = training_items(config, objective, stores, described.maximum_length)
     judging = objective.at(1.0)
     judged = judging.items([TokenStore.open(place, "validation") for place in folders], described.maximum_length)
     chosen = validated(judged)
@@ -90,9 +99,9 @@ def _pretraining(recipe: Recipe, run: Path, config: PretrainConfig, scratch: Pat
         numbers = chosen[part * _PART : (part + 1) * _PART]
         batches = make_batches(judging, judged, numbers, VALIDATION_BATCH, None)
         losses = torch.inference_mode()(lambda: [judging.loss(model, batch) for batch in batches])
-        return losses, int(judged.lengths[list(numbers)].sum())
+        return losses, int(judged.lengths[np.asarray(numbers)].sum())
 
-    tokens = int(judged.lengths[list(chosen)].sum())
+    tokens = int(judged.lengths[np.asarray(chosen)].sum())
     return Prepared(model, objective, items, config, seed, tokens, config.validations, look)
 
 

@@ -32,6 +32,7 @@ from myna.training.loop import make_batches, total_counts
 from myna.training.machine import matrix_gflops, peak_bytes, resident_bytes, use_settings
 from myna.training.optimizers import Optimizers, make_optimizer
 from myna.training.recompute import recomputing
+from myna.training.sampling import AnySampler, make_sampler
 
 # Steps whose speed is looked at: more would only take time.
 _MOST_STEPS = 60
@@ -60,11 +61,16 @@ class Trial:
 def steps_of(prepared: Prepared) -> Iterator[NDArray[np.int64]]:
     """The items of the steps, one after the other; of text that is less than a step, each several times."""
     lengths, budget = prepared.items.lengths, prepared.config.batch_tokens
-    times = 1 + budget // max(int(lengths.sum()), 1)
-    sampler = Sampler(np.tile(lengths, times), budget, prepared.seed)
+    count, whole = len(lengths), int(lengths.sum())
+    sampler: AnySampler
+    if budget <= whole:
+        sampler = make_sampler(prepared.items, prepared.config, prepared.seed)
+    else:
+        every = lengths[np.arange(count)]
+        sampler = Sampler(np.tile(every, 1 + budget // max(whole, 1)), budget, prepared.seed)
     step = 0
     while True:
-        yield sampler.step(step) % len(lengths)
+        yield sampler.step(step) % count
         step += 1
 
 

@@ -29,6 +29,7 @@ from myna import files
 from myna.corpus.document import SPLITS, Corpus, Document, Split
 from myna.errors import InputError
 from myna.ledger import Ledger
+from myna.tokens.chunks import blocks
 from myna.tokens.encoding import encode
 from myna.tokens.tokenizer import Tokenizer
 
@@ -38,6 +39,9 @@ FORMAT = 1
 # Enough for the library's threads to share, little beside the model in memory.
 _BATCH_CHARACTERS = 1 << 18
 _SCAN = 1 << 24
+# The ids of a store up to this size are looked at when it is opened, which takes 0.1 s; of a larger one when they are
+# read.
+_SCANNED_TOKENS = 1 << 28
 
 
 def encode_corpus(
@@ -203,7 +207,8 @@ class TokenStore:
         """Opens "train", "validation" or "test".
 
         Raises :class:`InputError` where a file is missing or has another size than ``store.json`` says, where the
-        bounds do not cut the ids into documents, and where an id lies outside of the vocabulary.
+        bounds do not cut the ids into documents, and where an id lies outside of the vocabulary (of a large store when
+        it is read).
         """
         folder = Path(folder)
         facts = files.read_object(folder / "store.json")
@@ -221,7 +226,17 @@ class TokenStore:
 
     def document(self, index: int) -> NDArray[np.unsignedinteger]:
         """The ids of a document: ``(length,)``."""
-        return self.ids[self.bounds[index] : self.bounds[index + 1]]
+        return self.stretch(self.bounds[index], self.bounds[index + 1])[0]
+
+    def stretch(self, start: int, stop: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.uint8]]:
+        """The ids of some tokens and where words begin among them, ``(tokens,)`` each.
+
+        An id outside of the vocabulary is an :class:`InputError`.
+        """
+        ids = self.ids[start:stop]
+        if self.tokens > _SCANNED_TOKENS:
+            self._check_ids(ids)
+        return ids, self.word_starts[start:stop]
 
     def _map(self, part: str, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
         path = self.folder / f"{self.split}.{part}"
@@ -238,17 +253,21 @@ class TokenStore:
 
     def _check(self) -> None:
         bounds = self.bounds
-        if bounds[0] != 0 or bounds[-1] != self.tokens or (bounds[1:] < bounds[:-1]).any():
+        crossed = any((block[1:] < block[:-1]).any() for _, block in blocks(bounds))
+        if bounds[0] != 0 or bounds[-1] != self.tokens or crossed:
             raise InputError(
                 "these bounds do not cut the ids into documents",
                 where=self.folder / f"{self.split}.bounds",
                 remedy="encode the corpus again",
             )
-        for start in range(0, self.tokens, _SCAN):
-            greatest = int(self.ids[start : start + _SCAN].max())
-            if greatest >= self.vocabulary_size:
-                raise InputError(
-                    f"id {greatest} lies outside of the vocabulary of {self.vocabulary_size} pieces",
-                    where=self.folder / f"{self.split}.ids",
-                    remedy="encode the corpus again",
-                )
+        for start in range(0, self.tokens if self.tokens <= _SCANNED_TOKENS else 0, _SCAN):
+            self._check_ids(self.ids[start : start + _SCAN])
+
+    def _check_ids(self, ids: NDArray[np.unsignedinteger]) -> None:
+        greatest = int(ids.max(initial=0))
+        if greatest >= self.vocabulary_size:
+            raise InputError(
+                f"id {greatest} lies outside of the vocabulary of {self.vocabulary_size} pieces",
+                where=self.folder / f"{self.split}.ids",
+                remedy="encode the corpus again",
+            )

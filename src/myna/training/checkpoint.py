@@ -9,6 +9,7 @@ randomness is a function of the step.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -111,12 +112,17 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor], 
 
 
 # The weights of the best score, where a training ends with them. The step is in the name: a crash before the
-# checkpoint leaves the older ones.
+# checkpoint leaves the older ones, and those that a checkpoint needs stay as long as it does.
 
 
-def save_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> None:
-    """Keeps the weights of a step beside the checkpoints."""
-    files.write_bytes(_best_path(folder, step), save(_weights(parameters)))
+def save_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> str:
+    """Keeps the weights of a step beside the checkpoints, and gives their SHA-256.
+
+    A state that has it as ``best_sha256``, with the step in ``best``, makes them a part of its checkpoint.
+    """
+    content = save(_weights(parameters))
+    files.write_bytes(_best_path(folder, step), content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def restore_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int) -> None:
@@ -130,10 +136,15 @@ def restore_best(folder: Path, parameters: Mapping[str, nn.Parameter], step: int
     fill(parameters, weights, path)
 
 
-def clear_older_best(folder: Path, step: int) -> None:
-    """Clears the kept weights of all other steps."""
+def clear_unused_best(folder: Path) -> None:
+    """Clears the kept weights that no checkpoint needs. Where one cannot be read, which they are is not known."""
+    try:
+        bests = [files.read_object(place / "state.json")["best"] for place in _folders(folder)]
+        needed = {_best_path(folder, best["step"]) for best in bests if best}
+    except (MynaError, KeyError, TypeError):
+        return
     for path in (folder / "checkpoints").glob("best-*.safetensors"):
-        if path != _best_path(folder, step):
+        if path not in needed:
             files.remove(path)
 
 
@@ -162,7 +173,7 @@ def _as_bytes(manifest: Any) -> bytes:
 
 
 def _verified(place: Path) -> Checkpoint:
-    """The checkpoint in a folder; an :class:`InputError` names what in it is not as it was written."""
+    """The checkpoint in a folder; an :class:`InputError` names what of it is not as it was written."""
     manifest = files.read_object(place / "manifest.json")
     files.verify(place, manifest.get("files"))
     # The manifest can't hold its own checksum, but there is only one way to write it down.
@@ -170,4 +181,9 @@ def _verified(place: Path) -> Checkpoint:
         raise InputError("this file is damaged", where=place / "manifest.json")
     if (place / "manifest.json").read_bytes() != _as_bytes(manifest):
         raise InputError("this file is damaged", where=place / "manifest.json")
-    return Checkpoint(place, files.read_object(place / "state.json"))
+    state = files.read_object(place / "state.json")
+    if state.get("best_sha256"):
+        best = _best_path(place.parent.parent, state["best"]["step"])
+        if files.sha256(best) != state["best_sha256"]:
+            raise InputError("this file is damaged: its checksum differs", where=best)
+    return Checkpoint(place, state)

@@ -22,14 +22,16 @@ from myna import files, randomness
 from myna.errors import InputError, RunError
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Grouped, Items, Objective, Scheduled
-from myna.tokens.sampler import Sampler, micro_batches
+from myna.tokens.sampler import micro_batches
 from myna.training import checkpoint, guards
+from myna.training.continuing import Owner
 from myna.training.interrupts import Interrupts
 from myna.training.machine import note_peak, release_freed_memory, use_machine
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
 from myna.training.pace import Pace
 from myna.training.recompute import recomputing
+from myna.training.sampling import AnySampler, make_sampler, total_steps
 from myna.training.schedules import Schedule, make_schedule
 from myna.training.settings import TrainingConfig
 from myna.training.throughput import Throughput
@@ -41,13 +43,15 @@ Report = Callable[[str, float], None]
 class Progress:
     """What a run knows of itself beside its weights; all of it is in a checkpoint.
 
-    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out.
+    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out,
+    ``best_sha256`` that of the kept weights of the best score.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     best: dict[str, Any] | None = None
+    best_sha256: str | None = None
     validated: int = 0
     skipped: list[int] = field(default_factory=list)
 
@@ -62,9 +66,9 @@ class _Training:
     config: TrainingConfig
     folder: Path
     seed: int
-    identity: dict[str, Any]
+    owner: Owner
     keeps_best: bool
-    sampler: Sampler
+    sampler: AnySampler
     pace: Pace
     schedule: Schedule
     optimizer: Optimizers
@@ -84,6 +88,7 @@ def train(
     seed: int,
     *,
     identity: Mapping[str, Any],
+    stable: Mapping[str, Any] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     validations: int | None = None,
     keep_best: bool = False,
@@ -92,7 +97,9 @@ def train(
 ) -> Progress:
     """Trains ``model`` in place, in ``folder``, going on from the newest checkpoint there.
 
-    ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``validate`` gives
+    ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``stable`` says the same
+    of the stable part of ``wsd`` alone, where it does not depend on the length: one of a run of another length is gone
+    on with from there. ``validate`` gives
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
     ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last. Where
     it is given ``seconds``, its length is set anew by its own speed on the way, for it to end by then (:mod:`.pace`).
@@ -105,9 +112,10 @@ def train(
     for name, module in objective.modules().items():
         parameters |= {f"{name}:{n}": p for n, p in module.named_parameters()}
     seed = seed if config.seed is None else config.seed
-    sampler = Sampler(items.lengths, config.batch_tokens, seed)
+    sampler = make_sampler(items, config, seed)
     schedule, optimizer = make_schedule(config, total_steps(config, sampler)), make_optimizer(parameters, config)
-    progress = _resume(folder, optimizer, identity, report)
+    ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
+    progress = _resume(folder, optimizer, ours, report)
     pace = Pace(folder, schedule, seconds)
     schedule = pace.schedule(progress.step)
     if progress.step:
@@ -122,7 +130,7 @@ def train(
             config,
             folder,
             seed,
-            dict(identity),
+            ours,
             keep_best,
             sampler,
             pace,
@@ -143,14 +151,6 @@ def train(
     note_peak(folder)
     release_freed_memory()
     return progress
-
-
-def total_steps(config: TrainingConfig, sampler: Sampler) -> int:
-    """How many steps the settings ask for."""
-    if config.steps is not None:
-        return config.steps
-    tokens = config.tokens if config.tokens is not None else (config.epochs or 0) * sampler.epoch_tokens
-    return sampler.steps_of(tokens)
 
 
 def make_batches(
@@ -295,6 +295,13 @@ def _known_bad(folder: Path) -> dict[int, str]:
     return {int(step): fault for step, fault in files.read_object(path).items()} if path.exists() else {}
 
 
+def _forget_bad(folder: Path, step: int) -> None:
+    """Lets the batches behind a step be tried anew: those left out there were of a run of another length."""
+    known = _known_bad(folder)
+    if known:
+        files.write_json(folder / "skipped.json", {n: fault for n, fault in known.items() if n <= step})
+
+
 def _validation_steps(run: _Training, validations: int | None) -> set[int]:
     if validations is None:
         epoch = run.sampler.epoch_tokens / run.config.batch_tokens
@@ -309,7 +316,7 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
     if progress.best is None or figures["score"] > progress.best["score"]:
         progress.best = {"step": progress.step, "score": figures["score"]}
         if run.keeps_best:
-            checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
+            progress.best_sha256 = checkpoint.save_best(run.folder, run.optimizer.parameters, progress.step)
 
 
 def _is_kept(run: _Training) -> bool:
@@ -326,25 +333,28 @@ def _save(run: _Training) -> None:
     best = run.progress.best
     steps = (run.schedule.stable_steps, *((best["step"],) if best and not run.keeps_best else ()))
     keeping = checkpoint.Keeping(run.config.keep, run.config.keep_every, steps)
-    state = {"identity": run.identity, **vars(run.progress)}
+    state = {**run.owner.state(), **vars(run.progress)}
     checkpoint.save_checkpoint(run.folder, run.optimizer, state, keeping)
-    if best is not None:
-        checkpoint.clear_older_best(run.folder, best["step"])
+    checkpoint.clear_unused_best(run.folder)
 
 
-def _resume(folder: Path, optimizer: Optimizers, identity: Mapping[str, Any], report: Report) -> Progress:
+def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report) -> Progress:
     """Fills parameters and optimizer from the newest checkpoint, where there is one, and gives how far it is."""
-    newest = checkpoint.newest_checkpoint(folder, lambda message: report(message, 0.0))
+    newest = checkpoint.newest_checkpoint(
+        folder, lambda message: report(message, 0.0), lambda found: ours.suits(found.state)
+    )
     if newest is None:
         return Progress()
-    if newest.state.get("identity") != dict(identity):
+    if not ours.owns(newest.state) and not ours.begins_as(newest.state):
         raise InputError(
             "this is a checkpoint of another model or of other data",
             where=newest.folder,
             remedy="remove that folder, or run in another one with --to",
         )
     checkpoint.restore(newest, optimizer)
-    return Progress(**{name: newest.state[name] for name in vars(Progress())})
+    if not ours.owns(newest.state):
+        _forget_bad(folder, newest.state["step"])
+    return Progress(**{name: newest.state[name] for name in vars(Progress()) if name in newest.state})
 
 
 def _log(run: _Training, figures: Mapping[str, Any]) -> None:

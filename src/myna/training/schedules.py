@@ -59,7 +59,18 @@ class Schedule:
 
 def make_schedule(config: TrainingConfig, steps: int) -> Schedule:
     """The schedule that the settings ask for in a run of ``steps`` steps."""
-    warmup = config.warmup * steps if config.warmup_steps is None else float(config.warmup_steps)
+    cooldown = steps - stable_steps(config, steps) if config.schedule == "wsd" else 0
+    return Schedule(
+        config.schedule, steps, config.learning_rate, _warmup(config, steps), cooldown, config.cooldown_shape
+    )
+
+
+def stable_steps(config: TrainingConfig, steps: int) -> int:
+    """Where the cool-down begins in a run of ``steps`` steps, with any schedule."""
     # A cool-down that would begin within the warm-up begins where that ends.
-    cooldown = min(round(config.cooldown * steps), max(steps - math.ceil(warmup), 0)) if config.schedule == "wsd" else 0
-    return Schedule(config.schedule, steps, config.learning_rate, warmup, cooldown, config.cooldown_shape)
+    longest = max(steps - math.ceil(_warmup(config, steps)), 0)
+    return steps - min(round(config.cooldown * steps), longest)
+
+
+def _warmup(config: TrainingConfig, steps: int) -> float:
+    return config.warmup * steps if config.warmup_steps is None else float(config.warmup_steps)

@@ -36,7 +36,7 @@ class TrainingConfig(Section):
     warmup_steps: int | None = setting(None, "steps in which the learning rate rises, instead of a share", ge=0)
     schedule: Shape = setting("linear", "how the learning rate falls after that; wsd: only over the last steps")
     cooldown: float = setting(
-        0.2, "wsd: share of the steps, the last ones, in which the learning rate falls", ge=0, le=1
+        0.2, "share of the steps, the last ones: wsd lets the learning rate fall, cooldown_weights hold", ge=0, le=1
     )
     cooldown_shape: Cooldown = setting("linear", "wsd: in a line, or (sqrt) fast first and then ever slower")
     optimizer: Optimizer = setting("adamw", "muon: for the matrices of the layers, with adamw for the rest")
