@@ -84,12 +84,13 @@ def test_what_does_not_fit_is_told_what_would(planned: Callable, monkeypatch: py
     still = whole.weights + whole.gradients + whole.optimizer
     room = still + (whole.activations + whole.loss) * 4 // 5
     monkeypatch.setattr(planning, "available_bytes", lambda: room)
-    encoder, _ = planned().trainings
+    found = planned()
+    encoder = found.trainings[0]
     assert not encoder.memory.fits
     assert not encoder.memory.measured
     assert any("micro_batch_tokens" in change for change in encoder.remedies)
     assert all(peak <= room for peak in encoder.remedies.values())
-    assert "does not fit" in describe(planned())
+    assert "does not fit" in describe(found)
 
 
 def test_a_text_that_is_not_prepared_is_judged_by_a_sample(
