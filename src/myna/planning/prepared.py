@@ -41,8 +41,8 @@ from myna.tokens.tokenizer import Tokenizer
 from myna.training.loop import make_batches
 from myna.training.settings import TrainingConfig
 
-# Examples, or pieces, of a part of a validation.
-_PART = 64
+# Pieces, or examples, of a part of a validation. Of examples as many as fill whole batches, as a whole look has them.
+_PART, _EXAMPLES = 64, 512
 
 Look = tuple[Callable[[], object], int]
 
@@ -120,7 +120,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     judged = task.items(splits.validation, "window", Ledger())
 
     def look(part: int) -> Look:
-        few = splits.validation[part * _PART : (part + 1) * _PART]
+        few = splits.validation[part * _EXAMPLES : (part + 1) * _EXAMPLES]
         own = task.items(few, "window", Ledger())
         return lambda: task.metrics(few, predictions(model, task, own)), int(own.lengths.sum())
 
