@@ -212,7 +212,7 @@ def test_a_wrong_key_or_value_is_told_with_its_line(tmp_path: Path, old: str, ne
         ),
         ("[finetune.sentiment]", '[finetune."a/b"]', "[finetune.sentiment]", '"a/b" cannot be a name'),
         ('tokenizer = "zh"\n', "", "[pretrain.encoder]", 'the key "tokenizer" is missing in [pretrain.encoder]'),
-        ("tokens = 3000\n", "", "[pretrain.encoder]", "exactly one of tokens, steps and epochs, not none"),
+        ("tokens = 3000\n", "", "[pretrain.encoder]", "exactly one of tokens, steps, epochs and budget, not none"),
         ("tokens = 3000", "tokens = 3\nsteps = 3", "[pretrain.encoder]", "not tokens and steps"),
         ("[[corpus.news.sources]]", "[corpus.news]", 'path = "news.txt"', "it belongs in [[corpus.news.sources]]"),
         (

@@ -42,5 +42,5 @@ def test_a_key_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.parametrize("given", [{}, {"steps": 3, "epochs": 1.0}])
 def test_a_training_has_exactly_one_length(given: dict) -> None:
-    with pytest.raises(ValidationError, match="exactly one of tokens, steps and epochs"):
+    with pytest.raises(ValidationError, match="exactly one of tokens, steps, epochs and budget"):
         TrainingConfig(**given)

@@ -50,6 +50,7 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run and why; do nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all stages anew.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Train all in this time, as 45m.")] = None,
     skip_bad_batches: Annotated[
         bool, typer.Option("--skip-bad-batches", help="Leave out, and count, batches whose gradient is no number.")
     ] = False,
@@ -57,10 +58,11 @@ def run(
 ) -> None:
     """Do what a recipe describes and is not done yet."""
     from myna import stages
-    from myna.recipe import in_every_training, read_recipe
+    from myna.recipe import in_every_training, read_recipe, with_budget
     from myna.training import processes
 
     described = read_recipe(recipe, set_ or [])
+    described = described if budget is None else with_budget(described, budget)
     if skip_bad_batches:
         described = in_every_training(described, skip_bad_batches=True)
     folder = stages.run_folder(described, to)
@@ -101,6 +103,29 @@ def finetune(
         print(f"myna: {line}", file=sys.stderr)
     composing.deliver(composed, folder)
     _print_outcome(folder, planned, due, as_json)
+
+
+@app.command(name="plan")
+def plan_recipe(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipe.toml.", show_default=False)],
+    to: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/NAME).")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A change, as pretrain.NAME.steps=200.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="By the data sheet of this GPU, as A100 or 'RTX 4090'.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the trainings of a recipe will take: memory, disk, time."""
+    from myna import stages
+    from myna.planning.datasheets import find_gpu
+    from myna.recipe import read_recipe
+
+    sheet = None if gpu is None else find_gpu(gpu)
+    described = read_recipe(recipe, set_ or [])
+    folder = stages.run_folder(described, to)
+    from myna.planning.plan import plan
+    from myna.planning.text import describe
+
+    planned = plan(described, folder, sheet)
+    _print_json(planned.to_dict()) if as_json else print(describe(planned))
 
 
 @app.command()

@@ -80,7 +80,7 @@ class FinetuneConfig(TrainingConfig):
     @model_validator(mode="before")
     @classmethod
     def _three_epochs(cls, given: Any) -> Any:
-        if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs"}:
+        if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs", "budget"}:
             return {**given, "epochs": 3}
         return given
 
@@ -101,8 +101,9 @@ def finetune(
     folder: Path,
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
+    seconds: float | None = None,
 ) -> Ledger:
-    """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``.
+    """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
     Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer.
 
@@ -128,7 +129,10 @@ def finetune(
     ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
     ledger.kept(**counts(splits.test))
     origin = _origin(config, start_from, seed)
-    model = _with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    start = None if config.from_scratch else origin.weights or None
+    lineage = origin.lineage if config.preset is None else []
+    model = with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
@@ -148,10 +152,20 @@ def finetune(
         "data": fingerprint_of(trained),
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
-        "start": None if config.from_scratch else origin.weights or None,
+        "start": start,
     }
     progress = train(
-        model, task, items, config, folder, seed, identity=identity, validate=validate, keep_best=True, report=report
+        model,
+        task,
+        items,
+        config,
+        folder,
+        seed,
+        identity=identity,
+        validate=validate,
+        keep_best=True,
+        seconds=seconds,
+        report=report,
     )
     if not processes().first:
         return Ledger()
@@ -166,7 +180,7 @@ def finetune(
         "too_long": config.too_long,
         "steps": progress.step,
         "best": progress.best,
-        "lineage": origin.lineage if config.preset is None else [],
+        "lineage": lineage,
     }
     if isinstance(task, Adjustable):
         task.settle(model)
@@ -191,7 +205,7 @@ def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
     return Origin(start_from, build(described, kind, seed=seed), {}, "")
 
 
-def _with_new_head(
+def with_new_head(
     origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
     """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""

@@ -21,6 +21,7 @@ from myna.recipe import Recipe
 from myna.settings import Section, result_settings
 from myna.tokens.tokenizer import TOKENIZER_FILES, TokenizerConfig
 from myna.training.continuing import why_anew
+from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
 
@@ -166,9 +167,11 @@ def _start(start_from: str | None, kind: str, tables: Mapping[str, Section], nam
     return Needs({"start_from": None}, (), tuple((p.name, p) for p in found if not names or p.name in names))
 
 
-def _settings(config: Section) -> dict[str, Any]:
-    """The settings of a training that affect its result, but for the seed, which may be the recipe's."""
-    return {name: value for name, value in result_settings(config).items() if name != "seed"}
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    """The settings of a training that affect its result, but for the seed, which may be the recipe's, and for those
+    that its budget chooses."""
+    left = ("seed", *config.left_to_budget)
+    return {name: value for name, value in result_settings(config).items() if name not in left}
 
 
 def _language_models(recipe: Recipe) -> dict[str, Needs]:
@@ -242,21 +245,29 @@ def _encode(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) 
 def _pretrain(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.pretraining import pretrain
 
-    config = recipe.pretrain[name]
+    config, seconds = recipe.pretrain[name], None
+    if config.budget is not None:
+        from myna.planning.budget import settle_pretraining
+
+        config, seconds = settle_pretraining(recipe, run, name, folder, report)
     tokenizer, stores = run / "tokenizer" / config.tokenizer, _tokens_of(recipe, run, name)
     start_from = None if config.start_from is None else _model_of(recipe, run, config.start_from)
-    return pretrain(config, tokenizer, stores, folder, recipe.seed, report, start_from)
+    return pretrain(config, tokenizer, stores, folder, recipe.seed, report, start_from, seconds)
 
 
 def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.finetuning import finetune
 
-    config = recipe.finetune[name]
+    config, seconds = recipe.finetune[name], None
+    if config.budget is not None:
+        from myna.planning.budget import settle_finetuning
+
+        config, seconds = settle_finetuning(recipe, run, name, folder, report)
     if config.start_from is None:
         start_from = run / "tokenizer" / str(config.tokenizer)
     else:
         start_from = _model_of(recipe, run, config.start_from)
-    return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report)
+    return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report, seconds)
 
 
 def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

@@ -33,6 +33,8 @@ VERSION = 2
 Weights = dict[str, Annotated[float, Field(ge=0)]]
 # Enough for an error of about 0.02 nats; more would only take time from the training.
 VALIDATION_TOKENS = 20_000
+# As many tokens at a time.
+VALIDATION_BATCH = 4096
 
 
 def _optional_parts() -> type[Section]:
@@ -112,7 +114,7 @@ class PretrainConfig(TrainingConfig, ObjectiveTables):
 
     @model_validator(mode="after")
     def _one_model(self) -> PretrainConfig:
-        if self.preset is None and self.start_from is None and not self.model.model_fields_set:
+        if self.budget is None and self.preset is None and self.start_from is None and not self.model.model_fields_set:
             what = 'say what the model is: preset = "bert-mini" or another, its parts as model = { … }'
             raise ValueError(f"{what}, or start_from")
         if self.preset is not None and self.start_from is not None:
@@ -128,11 +130,12 @@ def pretrain(
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
     start_from: Path | None = None,
+    seconds: float | None = None,
 ) -> Ledger:
     """Trains a model on the training splits of ``token_folders`` and writes ``folder/model``.
 
     It is a new one, or that in ``start_from``, with rows for the pieces that the tokenizer has more than its own. A
-    folder with a checkpoint of the same run is gone on with.
+    folder with a checkpoint of the same run is gone on with. Where it is given ``seconds`` it ends by then.
     """
     from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
@@ -165,6 +168,8 @@ def pretrain(
         check_objective(config.objective, needed, origin.model.config)
         model = origin.continued(objective.head, tokenizer, parts, seed)
         described = model.config
+    start, lineage = (None, []) if origin is None else (origin.weights, origin.lineage)
+    del origin  # Its weights are copied, and would be held all the time.
     objective.equip(model, seed)
     stores = [TokenStore.open(place, "train") for place in token_folders]
     items = training_items(config, objective, stores, described.maximum_length)
@@ -174,7 +179,7 @@ def pretrain(
     identity = {
         "model": described.model_dump(),
         "settings": settings,
-        "start": None if origin is None else origin.weights,
+        "start": start,
         "seed": seed,
         "tokens": int(items.lengths.sum()),
     }
@@ -190,6 +195,7 @@ def pretrain(
         stable=None if stable is None else {**identity, "settings": stable},
         validate=validate,
         validations=config.validations,
+        seconds=seconds,
         report=report,
     )
     if not processes().first:
@@ -202,8 +208,8 @@ def pretrain(
         "tokens": progress.tokens,
         **config.objective_tables(),
     }
-    if origin is not None:
-        facts |= {"start_from": config.start_from, "lineage": origin.lineage}
+    if start is not None:
+        facts |= {"start_from": config.start_from, "lineage": lineage}
     companions = objective.companions()
     left = {name: module for name, module in objective.modules().items() if name not in companions}
     if left:
@@ -282,8 +288,7 @@ def _validation(
     items = objective.items(stores, maximum_length)
     if len(items) == 0:
         return None
-    apart = -(-int(items.lengths.sum()) // VALIDATION_TOKENS)
-    batches = make_batches(objective, items, range(0, len(items), apart), 4096, None)
+    batches = make_batches(objective, items, validated(items), VALIDATION_BATCH, None)
     counts = total_counts(batches)
 
     def validate() -> dict[str, float]:
@@ -293,6 +298,11 @@ def _validation(
         return {"loss": loss, "score": -loss}
 
     return validate
+
+
+def validated(items: Pieces) -> range:
+    """Which pieces of the validation splits are looked at: evenly spread ones, of so many tokens as are enough."""
+    return range(0, len(items), max(1, -(-int(items.lengths.sum()) // VALIDATION_TOKENS)))
 
 
 def _ledger(stores: Sequence[TokenStore], parts: Sequence[Pieces], reached: Sequence[Reached]) -> Ledger:

@@ -33,11 +33,12 @@ from myna.recipe_references import broken_references
 from myna.settings import Section, setting
 from myna.tokens.tokenizer import TokenizerConfig
 from myna.toml import KeyPath
+from myna.training.settings import seconds_of
 
 # Names are folders and keys of the scores: letters of any script, digits, _ and -.
 Name = Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=64)]
 # Exactly one of these says how long a training takes; one that is set from the shell takes the others' place.
-_LENGTHS = {"tokens", "steps", "epochs"}
+_LENGTHS = {"tokens", "steps", "epochs", "budget"}
 
 
 class Recipe(Section):
@@ -94,9 +95,33 @@ def in_every_training(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"pretrain": pretrain, "finetune": finetune})
 
 
+def with_budget(recipe: Recipe, budget: str) -> Recipe:
+    """The recipe with a time, as 45m, for all trainings: a fine-tuning has half of what a pre-training has.
+
+    Raises an :class:`InputError` for what is no time.
+    """
+    try:
+        seconds = seconds_of(budget)
+    except InputError as error:
+        raise error.at("--budget") from None
+    parts = 2 * len(recipe.pretrain) + len(recipe.finetune)
+
+    def given(weight: int) -> dict[str, Any]:
+        own = f"{max(seconds * weight / max(parts, 1), 1):.0f}s"
+        return {"tokens": None, "steps": None, "epochs": None, "budget": own, "schedule": "linear"}
+
+    pretrain = {name: config.model_copy(update=given(2)) for name, config in recipe.pretrain.items()}
+    finetune = {name: config.model_copy(update=given(1)) for name, config in recipe.finetune.items()}
+    return recipe.model_copy(update={"pretrain": pretrain, "finetune": finetune})
+
+
 def to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML with every setting written out."""
+    """The recipe as TOML with every setting written out, but for those that a budget chooses."""
     table = recipe.model_dump(mode="json")
+    for kind, configs in (("pretrain", recipe.pretrain), ("finetune", recipe.finetune)):
+        for name, config in configs.items():
+            for left in config.left_to_budget:
+                del table[kind][name][left]
     report = table.pop("report")
     return "# The resolved recipe of this run: every setting is written out.\n\n" + toml.write(
         {**table, "report": report}

@@ -149,7 +149,7 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
         return
     try:
-        described = _described(recipe, config, folder)
+        described = described_model(recipe, config, folder)
     except MynaError as error:
         key = "model" if config.model.model_fields_set else "start_from"
         yield Problem((*place, key), f"this model cannot be built: {error.what}", error.remedy)
@@ -165,18 +165,23 @@ def _misfit(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
     yield from _misfit_tokenizer(recipe, config, folder, (*place, "tokenizer"))
 
 
-def _described(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
-    """The description of a model that may not be there yet."""
+def described_model(recipe: Recipe, config: PretrainConfig, folder: Path) -> ModelConfig:
+    """The description of a language model that may not be there yet; ``folder`` is what paths are relative to."""
     from myna.presets import model_config
 
     parts = config.model.model_dump(exclude_unset=True)
+    if config.start_from is None and config.budget is not None and config.preset is None:
+        from myna.planning.ladder import models
+
+        preset, smallest = models(config.objective_settings().declaration())[0]
+        return model_config(preset, _spoken(recipe, config.tokenizer, folder).size, **{**smallest, **parts})
     if config.start_from is None:
         return model_config(config.preset, _spoken(recipe, config.tokenizer, folder).size, **parts)
     from myna.huggingface.families import empty_model
     from myna.origin import changed
 
     if config.start_from in recipe.pretrain:
-        origin = _described(recipe, recipe.pretrain[config.start_from], folder)
+        origin = described_model(recipe, recipe.pretrain[config.start_from], folder)
     else:
         origin = empty_model(files.read_object(_below(folder, config.start_from) / "config.json"))[0].config
     return changed(origin, parts)

@@ -15,6 +15,7 @@ import numpy as np
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
+from myna.planning.budget import settled
 from myna.pretraining import PretrainConfig, make_objective, training_items
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def show_step(path: Path | str, step: int) -> dict[str, Any]:
         raise InputError(f"there is no [{kind}.{folder.name}] in the run's recipe", where=run / "recipe.toml") from None
     seed = settings.get("seed", table["seed"])
     if kind == "pretrain":
-        sampler, items = _pretraining(PretrainConfig(**settings), folder, seed, step)
+        sampler, items = _pretraining(settled(PretrainConfig(**settings), folder), folder, seed, step)
     else:
-        sampler, items = _finetuning(FinetuneConfig(**settings), run, set(table.get("pretrain", ())), seed, step)
+        config = settled(FinetuneConfig(**settings), folder)
+        sampler, items = _finetuning(config, run, set(table.get("pretrain", ())), seed, step)
     return {
         "kind": "step",
         "path": str(folder),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from myna import randomness
-from myna.finetuning import FinetuneConfig, _with_new_head
+from myna.finetuning import FinetuneConfig, with_new_head
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model, build
 from myna.objectives.hybrid import HybridLM
@@ -117,7 +117,7 @@ def test_items_are_drawn_by_weight() -> None:
 def test_a_task_starts_from_a_hybrid_that_then_sees_both_ways() -> None:
     origin = build(PREFIX, "causal", seed=1)
     config = FinetuneConfig(task="classification", corpus="x", start_from="y")
-    model = _with_new_head(origin, "sequence", ("a", "b"), config, 1, Path("y"))
+    model = with_new_head(origin, "sequence", ("a", "b"), config, 1, Path("y"))
     assert model.config.attention == "bidirectional"
     assert torch.equal(model.trunk.embeddings.words.weight, origin.trunk.embeddings.words.weight)
 

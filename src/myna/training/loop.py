@@ -32,6 +32,7 @@ from myna.training.machines import use_machines
 from myna.training.measuring import Manner, choose
 from myna.training.monitor import Monitors, open_monitors
 from myna.training.optimizers import Optimizers, make_optimizer
+from myna.training.pace import Pace
 from myna.training.parallel import Alone, wrap
 from myna.training.processes import Processes, processes
 from myna.training.recompute import recomputing
@@ -73,6 +74,7 @@ class _Training:
     owner: Owner
     keeps_best: bool
     sampler: AnySampler
+    pace: Pace
     schedule: Schedule
     optimizer: Optimizers
     manner: Manner
@@ -101,6 +103,7 @@ def train(
     validate: Callable[[], dict[str, float]] | None = None,
     validations: int | None = None,
     keep_best: bool = False,
+    seconds: float | None = None,
     report: Report = lambda what, share: None,
 ) -> Progress:
     """Trains ``model`` in place, in ``folder``, going on from the newest checkpoint there.
@@ -109,7 +112,8 @@ def train(
     of the stable part of ``wsd`` alone, where it does not depend on the length: one of a run of another length is gone
     on with from there. ``validate`` gives
     figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
-    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last.
+    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last. Where
+    it is given ``seconds``, its length is set anew by its own speed on the way, for it to end by then (:mod:`.pace`).
 
     Where there are several processes (``training/processes.py``) all call it alike, and the first alone writes.
 
@@ -127,6 +131,10 @@ def train(
     schedule, optimizer = make_schedule(config, steps), make_optimizer(parallel.parameters, config)
     ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
     progress = _resume(folder, optimizer, ours, report, parallel)
+    if seconds is not None and group.count > 1:
+        raise InputError("a budget is for one process", remedy="say how long in tokens, steps or epochs")
+    pace = Pace(folder, schedule, seconds)
+    schedule = pace.schedule(progress.step)
     if progress.step:
         epoch = progress.step * config.batch_tokens // sampler.epoch_tokens
         report(f"goes on at step {progress.step}, epoch {epoch + 1}", progress.step / schedule.steps)
@@ -142,10 +150,11 @@ def train(
             ours,
             keep_best,
             sampler,
+            pace,
             schedule,
             optimizer,
             manner,
-            Throughput(model, machine["matrix_gflops"] * group.count),
+            Throughput(model, machine["matrix_gflops"] * group.count, objective.modules().values()),
             interrupts,
             progress,
             open_monitors(folder, config.track, progress.step, progress.validated) if group.first else Monitors([]),
@@ -155,7 +164,7 @@ def train(
         try:
             # Several processes answer a signal together, between two steps.
             with interrupts.held() if group.count > 1 else contextlib.nullcontext():
-                _go_on(run, validate, _validation_steps(run, validations) if validate else set(), report)
+                _go_on(run, validate, validations, report)
         finally:
             run.monitors.close()
     parallel.finish()
@@ -167,13 +176,17 @@ def train(
     return progress
 
 
-def _go_on(run: _Training, validate: Callable[[], dict[str, float]] | None, due: set[int], report: Report) -> None:
+def _go_on(
+    run: _Training, validate: Callable[[], dict[str, float]] | None, validations: int | None, report: Report
+) -> None:
     """All steps that are left, with their validations and checkpoints."""
-    progress, config, steps = run.progress, run.config, run.schedule.steps
+    progress, config = run.progress, run.config
     began = time.monotonic() - progress.seconds
     saved, saved_step = time.monotonic(), progress.step
     try:
         while True:
+            steps = run.schedule.steps
+            due = _validation_steps(run, validations) if validate else set()
             if validate and progress.step in due and progress.validated < progress.step:
                 (figures, *_) = run.parallel.agree(partial(run.parallel.inside, validate))
                 with run.interrupts.held():
@@ -227,10 +240,12 @@ def _step(run: _Training, began: float, report: Report) -> None:
         progress.seconds = time.monotonic() - began
         if "skipped" in measured or progress.step % run.config.log_steps == 0 or progress.step == steps:
             _log(run, measured)
+        run.pace.look(progress.step, progress.seconds)
+        run.schedule = run.pace.schedule(progress.step)
     run.throughput.step(batches, time.monotonic() - started, tokens)
     how = f"loss {measured['loss']:.3f}" if "loss" in measured else "skipped"
-    pace = run.throughput.describe(steps - progress.step)
-    report(f"step {progress.step} of {steps}, {how}, {pace}", progress.step / steps)
+    speed = run.throughput.describe(run.schedule.steps - progress.step)
+    report(f"step {progress.step} of {run.schedule.steps}, {how}, {speed}", progress.step / run.schedule.steps)
 
 
 def _gradient(

@@ -30,10 +30,7 @@ def use_machine(
     capability and its matrix rate. The same of all but the last give the same bits. A run that went on with another
     torch or capability has ``resumed`` there, which the report shows.
     """
-    keep_freed_memory()
-    # Where an operation has no deterministic form, torch says so and goes on: it may be one of a user's own.
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    use_settings()
     path = folder / "machine.json"
     if not path.exists():
         choice = choose()
@@ -54,6 +51,15 @@ def use_machine(
         files.write_json(path, began)
     torch.set_num_threads(began["threads"])
     return began
+
+
+def use_settings(threads: int | None = None) -> None:
+    """What every training begins with: memory that stays, operations of a deterministic form, so many threads."""
+    keep_freed_memory()
+    # Where an operation has no deterministic form, torch says so and goes on: it may be one of a user's own.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.set_num_threads(threads or torch.get_num_threads())
 
 
 def _identity() -> dict[str, str]:
@@ -105,3 +111,33 @@ def peak_bytes() -> int:
     """The most memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now; where the system does not say it, the most so far."""
+    try:
+        with open("/proc/self/statm") as stream:
+            return int(stream.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return peak_bytes()
+
+
+def available_bytes() -> int | None:
+    """The memory that a new process could take, by the system and its control group; None where nothing says so."""
+    found = []
+    try:
+        with open("/proc/meminfo") as stream:
+            lines = dict(line.split(":", 1) for line in stream)
+        found.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        pass
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            with open(limit) as most, open(used) as now:
+                found.append(int(most.read()) - int(now.read()))
+        except (OSError, ValueError):
+            continue
+    return min(found, default=None)

@@ -7,6 +7,7 @@ and embeddings do not decay. With ``layer_decay`` each layer learns more slowly 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -66,6 +67,13 @@ class Optimizers:
                     part.state[parameter] = found
         if left:
             raise InputError(f"{next(iter(left))} is no state of this optimizer")
+
+    def state_bytes(self) -> int:
+        """The bytes that it remembers, or will, of all parameters that have a gradient."""
+        parameters = ((part, p) for part in self.parts for group in part.param_groups for p in group["params"])
+        shapes = (_state_shapes(part, p) for part, p in parameters if p.grad is not None)
+        # In float32, as the parameters; a step's number takes as much.
+        return sum(4 * math.prod(shape) for named in shapes for shape in named.values())
 
     def _state_of(self, parameter: nn.Parameter) -> dict[str, Any]:
         return next((part.state[parameter] for part in self.parts if parameter in part.state), {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 
+from myna.errors import InputError
 from myna.settings import Section, setting
 
 Optimizer = Literal["adamw", "sgd", "adafactor", "muon"]
@@ -28,14 +30,22 @@ Count = Annotated[
     PlainValidator(_count_or_auto),
     WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"const": "auto"}]}),
 ]
+# A time, as 90s, 45m, 1.5h or 2d.
+BUDGET = r"^\d+(\.\d+)?[smhd]$"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+# What a budget chooses, besides the length, where a table does not say it.
+_CHOSEN = ("batch_tokens", "learning_rate")
 
 
 class TrainingConfig(Section):
-    """How long and how to train. Exactly one of ``tokens``, ``steps`` and ``epochs`` says how long."""
+    """How long and how to train. Exactly one of ``tokens``, ``steps``, ``epochs`` and ``budget`` says how long."""
 
     tokens: int | None = setting(None, "how long to train, in tokens", gt=0)
     steps: int | None = setting(None, "how long to train, in steps", gt=0)
     epochs: float | None = setting(None, "how long to train, in passes over the text", gt=0)
+    budget: str | None = setting(
+        None, "how long to train, in time, as 45m: what the table leaves out is chosen for it", pattern=BUDGET
+    )
     batch_tokens: int = setting(1024, "tokens of a step, over all processes", gt=0)
     learning_rate: float = setting(1e-3, "the highest learning rate", gt=0)
     warmup: float = setting(0.1, "share of the steps in which the learning rate rises", ge=0, le=1)
@@ -80,7 +90,22 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
-        given = [name for name in ("tokens", "steps", "epochs") if getattr(self, name) is not None]
+        given = [name for name in ("tokens", "steps", "epochs", "budget") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of tokens, steps and epochs, not {' and '.join(given) or 'none'}")
+            what = "give exactly one of tokens, steps, epochs and budget"
+            raise ValueError(f"{what}, not {' and '.join(given) or 'none'}")
+        if self.budget is not None and "schedule" in self.model_fields_set and self.schedule != "linear":
+            raise ValueError('with a budget the learning rate falls in a line to its end; take "schedule" out')
         return self
+
+    @property
+    def left_to_budget(self) -> tuple[str, ...]:
+        """The settings that the budget chooses: none without one."""
+        return () if self.budget is None else tuple(name for name in _CHOSEN if name not in self.model_fields_set)
+
+
+def seconds_of(budget: str) -> float:
+    """The seconds of a time as 45m; an :class:`InputError` for what is none."""
+    if not re.match(BUDGET, budget):
+        raise InputError(f"{budget!r} is no time", remedy="write it as 90s, 45m, 1.5h or 2d")
+    return float(budget[:-1]) * _SECONDS[budget[-1]]

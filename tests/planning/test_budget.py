@@ -1,0 +1,146 @@
+"""A time instead of a length: what it leaves open is chosen once, written down, and the same at every resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from myna import kinds
+from myna.errors import InputError
+from myna.kinds import KINDS
+from myna.planning import trial
+from myna.planning.budget import settle_finetuning, settle_pretraining, settled
+from myna.recipe import Recipe, read_recipe, to_toml, with_budget
+from myna.training.pace import revisions
+
+from .material import RECIPE, prepared_run, small_recipe
+
+OPEN = RECIPE.replace(
+    'preset = "bert-micro"\nmodel = { hidden_size = 16, heads = 2, feed_forward_size = 32, maximum_length = 32 }\n', ""
+).replace("steps = 40\nbatch_tokens = 128\n", 'budget = "2m"\n')
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    folder = tmp_path_factory.mktemp("text")
+    recipe = small_recipe(folder, text=OPEN)
+    return recipe, prepared_run(recipe, folder / "run")
+
+
+def speed(tokens_a_second: float) -> object:
+    """A machine that does so many tokens a second, whatever the model."""
+
+    def measure(prepared: object, seconds: float) -> dict[str, float]:
+        batch = prepared.config.batch_tokens  # type: ignore[attr-defined]
+        return {"step_seconds": batch / tokens_a_second, "validation_seconds": 1.0, "checkpoint_seconds": 0.0}
+
+    return measure
+
+
+def silent(what: str, share: float) -> None:
+    pass
+
+
+def test_the_smallest_model_is_taken_where_larger_ones_have_too_little_text(
+    text: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = text
+    monkeypatch.setattr(trial, "measure", speed(1000))
+    config, seconds = settle_pretraining(recipe, run, "encoder", tmp_path, silent)
+    assert (config.preset, config.model.hidden_size, config.model.layers) == ("cnn-tiny", 128, 2)
+    assert 60 < seconds <= 120
+    # Five looks at the validation split, a second each, take their part.
+    assert config.steps * config.batch_tokens == pytest.approx((seconds - 5) * 1000, rel=0.05)
+    assert config.model.dropout == 0.1, "the text is read many times"
+    assert config.warmup_steps == round(0.1 * config.steps)
+
+
+def test_what_was_chosen_stands_in_the_folder_and_is_never_chosen_again(
+    text: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = text
+    monkeypatch.setattr(trial, "measure", speed(1000))
+    first = settle_pretraining(recipe, run, "encoder", tmp_path, silent)
+    monkeypatch.setattr(trial, "measure", None)
+    said: list[str] = []
+    assert settle_pretraining(recipe, run, "encoder", tmp_path, lambda what, share: said.append(what)) == first
+    assert said[0].startswith("budget 2m: 128 × 2 (cnn)")
+    assert settled(recipe.pretrain["encoder"], tmp_path) == first[0]
+
+
+def test_what_the_recipe_says_is_kept(
+    text: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run = text
+    own = ("pretrain.encoder.preset=bert-micro", "pretrain.encoder.batch_tokens=256", "pretrain.encoder.warmup_steps=7")
+    recipe = read_recipe(run.parent / "recipe.toml", own)
+    monkeypatch.setattr(trial, "measure", speed(1000))
+    config, _ = settle_pretraining(recipe, run, "encoder", tmp_path, silent)
+    assert (config.preset, config.batch_tokens, config.warmup_steps) == ("bert-micro", 256, 7)
+    assert not config.model.model_fields_set
+
+
+def test_a_fine_tuning_is_as_long_as_its_time(
+    text: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = text
+    recipe = with_budget(recipe, "3m")
+    monkeypatch.setattr(trial, "measure", speed(1000))
+    config, seconds = settle_finetuning(recipe, run, "sentiment", tmp_path, silent)
+    assert recipe.finetune["sentiment"].budget == "60s"
+    # A look after each pass over some seven thousand tokens.
+    assert 0.75 * seconds * 1000 < config.steps * config.batch_tokens < seconds * 1000
+
+
+def test_a_training_with_a_budget_ends_and_goes_on_as_it_began(text: tuple[Recipe, Path], tmp_path: Path) -> None:
+    _, run = text
+    tiny = "{ hidden_size = 16, layers = 1, heads = 1, feed_forward_size = 16, maximum_length = 32 }"
+    changes = ("budget=4s", "preset=bert-micro", f"model={tiny}", "batch_tokens=64", "log_steps=1")
+    recipe = read_recipe(run.parent / "recipe.toml", [f"pretrain.encoder.{change}" for change in changes])
+    kind = next(kind for kind in KINDS if kind.name == "pretrain")
+    kind.work(recipe, run, "encoder", tmp_path, silent)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if "loss" in line][-1]
+    highest = max(line["learning_rate"] for line in lines if "loss" in line)
+    assert last["learning_rate"] < 0.2 * highest
+    assert last["step"] == (revisions(tmp_path)[-1].steps if revisions(tmp_path) else last["step"])
+    kept = (tmp_path / "metrics.jsonl").read_bytes()
+    kind.work(recipe, run, "encoder", tmp_path, silent)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == kept, "it is at its end"
+
+
+# ------------------------------------------------------------------------------------------------------ the recipe
+
+
+def test_the_time_for_all_is_shared_and_a_fine_tuning_has_half(tmp_path: Path) -> None:
+    recipe = with_budget(small_recipe(tmp_path), "15m")
+    assert recipe.pretrain["encoder"].budget == "600s"
+    assert recipe.finetune["sentiment"].budget == "300s"
+    assert recipe.pretrain["encoder"].steps is None
+    with pytest.raises(InputError, match="'soon' is no time"):
+        with_budget(recipe, "soon")
+
+
+def test_a_resolved_recipe_leaves_open_what_the_budget_chooses(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, text=OPEN)
+    (tmp_path / "resolved.toml").write_text(to_toml(recipe), encoding="utf-8")
+    again = read_recipe(tmp_path / "resolved.toml", ["name=small"])
+    assert again.pretrain["encoder"].left_to_budget == ("batch_tokens", "learning_rate")
+    of = kinds._pretrainings
+    assert of(again)["encoder"].settings == of(recipe)["encoder"].settings
+    fixed = small_recipe(tmp_path, ("pretrain.encoder.batch_tokens=1024",), OPEN)
+    assert of(fixed)["encoder"].settings != of(recipe)["encoder"].settings
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("pretrain.encoder.schedule=wsd", 'take "schedule" out'),
+        ("pretrain.encoder.budget=soon", "budget"),
+    ],
+)
+def test_what_does_not_go_with_a_budget_is_refused(tmp_path: Path, change: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        small_recipe(tmp_path, (change,), OPEN)
