@@ -25,7 +25,7 @@ from myna.tasks.regression import VALUE, OneNumber, Regression
 from myna.tasks.windows import fit_pair
 from myna.tasks.words import TagsOfWords, are_bio
 from myna.tokens.tokenizer import Tokenizer
-from myna.training.loop import backward, make_batches
+from myna.training.batches import backward, make_batches
 
 from .material import micro_config, parts, tokenizer_folder
 from .test_tasks import gradients, make, random_examples
