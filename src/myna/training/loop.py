@@ -323,8 +323,8 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
         progress.best = {"step": progress.step, "score": figures["score"]}
         if run.keeps_best:
             weights = run.parallel.wholes()
-            if run.processes.first:
-                progress.best_sha256 = checkpoint.save_best(run.folder, weights, progress.step)
+            kept = checkpoint.save_best(run.folder, weights, progress.step) if run.processes.first else None
+            progress.best_sha256 = run.processes.from_first(kept)
 
 
 def _is_stale(run: _Training, due: set[int]) -> bool:
