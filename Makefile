@@ -55,6 +55,11 @@ bench: .venv/.dev
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/planning.py
 
 parity: .venv/.dev
 	$(BIN)/python -m tests.parity

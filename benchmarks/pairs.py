@@ -23,6 +23,10 @@ from myna.training.machine import matrix_gflops
 Side = Callable[[], Iterator[int]]
 
 
+# As in any run (cli.py).
+OURS = {"GOMP_SPINCOUNT": "10000", "OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE"}
+
+
 @dataclass(frozen=True)
 class Peer:
     """A peer's ``name`` in the results, and what its process finds in the environment beside what there is."""
@@ -80,7 +84,6 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Threads are as in any run: those of a waiting side spin for a millisecond, and then they sleep.
             env={**os.environ, **environment},
         )
         self._answer()
@@ -113,7 +116,7 @@ def compare(
     The ratio to the fastest peer is the median of those of neighbouring rounds.
     """
     peers = {"peer": Peer(peers)} if isinstance(peers, str) else peers
-    workers = {"ours": _Worker(script, row, "ours", {})}
+    workers = {"ours": _Worker(script, row, "ours", OURS)}
     workers |= {side: _Worker(script, row, side, peer.environment) for side, peer in peers.items()}
     rates: dict[str, list[float]] = {side: [] for side in workers}
     peaks, matrix = dict.fromkeys(workers, 0), [matrix_gflops()]

@@ -370,9 +370,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     # Read when torch is imported: as many threads as were asked for compute each time, and so the same sums.
     os.environ.update(OMP_DYNAMIC="FALSE", MKL_DYNAMIC="FALSE")
-    # Threads that wait would spin: beside other busy processes, a step on two takes thirty times as long.
+    # Threads that wait spin, by default so long that a step beside busy processes takes ten times its time; without
+    # spinning at all, small models lose 40 % on a quiet machine (docs/performance.md).
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ["GOMP_SPINCOUNT"] = "10000"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
