@@ -53,8 +53,9 @@ def learn(folder: Path, name: str, single: bool = False, stop: int | None = None
     with contextlib.suppress(Stop):
         train(model, objective, items, CONFIG.model_copy(update=settings), folder, 5, identity={}, report=report)
     parameters = [p for module in (model, *objective.modules().values()) for p in module.parameters()]
-    sums = [] if stop else [float(p.detach().double().square().sum()) for p in parameters]
-    return {"lines": metrics(folder), "sums": sums}
+    if stop:
+        return {}  # The first process may be writing its last line while another reads.
+    return {"lines": metrics(folder), "sums": [float(p.detach().double().square().sum()) for p in parameters]}
 
 
 def learn_all(folder: str, runs: Sequence[dict[str, Any]]) -> list[Any]:
