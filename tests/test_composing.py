@@ -134,6 +134,15 @@ def test_labels_of_the_test_that_training_does_not_have(write: Any) -> None:
     )
 
 
+def test_a_plain_tag_of_the_test_that_training_does_not_have_is_no_mistake(write: Any) -> None:
+    train = write("a.conll", "a n\nb v\n\nc n\nd v\n")
+    composed = compose("tagging", "bert-micro", train, None, write("b.conll", "a n\nb x\n"))
+    assert composed.test is not None
+    assert composed.test.tags == "plain"
+    spans = write("c.conll", "a B-P\nb O\n\nc B-P\nd O\n"), None, write("d.conll", "a B-Q\nb O\n")
+    assert refused("tagging", *spans) == "d.conll:1: training has no example of 'Q'; the labels there are P"
+
+
 def test_a_test_that_is_the_training_is_refused(write: Any) -> None:
     train, copy = write("a.csv", reviews(20)), write("b.csv", reviews(20))
     assert refused("classification", train, None, copy).startswith(

@@ -215,7 +215,8 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
     first: dict[str, int] = {}
-    by_spans = sources["train"].tags == "spans"
+    # Of plain tags some are rare in any text, and that is no mistake.
+    plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
         for row in _rows(source):
             where = {"where": Path(source.path), "line": row.line}
@@ -227,7 +228,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                 what = f"this row has no {' and '.join(fields[1:])}"
                 raise InputError(what, **where, remedy="give every row one, or take it out")  # type: ignore[arg-type]
             for name in names:
-                if split != "train" and name not in seen:
+                if split != "train" and name not in seen and not plain:
                     what = f"training has no example of {name!r}"
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
@@ -235,8 +236,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                 first |= {name: row.line for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
-    # Of plain tags some are rare in any text, and that is no mistake.
-    single = [name for name, count in seen.items() if count == 1 and (fields[-1] != "tags" or by_spans)]
+    single = [name for name, count in seen.items() if count == 1 and not plain]
     if single:
         what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
         raise InputError(what, where=Path(sources["train"].path), line=first[single[0]], remedy=remedy)
