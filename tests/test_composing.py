@@ -83,6 +83,13 @@ def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[
     assert said in " ".join(composed.said)
 
 
+def test_a_column_of_labels_that_is_named_is_read_where_there_are_numbers_too(write: Any) -> None:
+    rows = [{"sentence1": f"a{n}", "sentence2": "b", "gold": "xy"[n % 2], "score": n / 3} for n in range(8)]
+    composed = compose("pairs", "bert-micro", write("a.jsonl", jsonl(*rows)), changes=["label_column=gold"])
+    source = composed.recipe.corpus["examples"].sources[0]
+    assert (source.label_column, source.value_column) == ("gold", None)
+
+
 # ----------------------------------------------------------------------------------------------------- what is refused
 
 
@@ -156,6 +163,8 @@ def test_wrong_names_have_their_nearest(write: Any) -> None:
     assert "bert-micro" in refused("classification", train, model="bert-mikro")
     assert refused("classification", train, changes=("epoch=2",)).startswith("--set finetune.classification.epoch=2: ")
     assert refused("classification", train, changes=("text_column=no",)).startswith('a.csv:2: there is no column "no"')
+    for change in ("path=b.csv", "split=test", "label=x"):
+        assert f'there is no key "{change.partition("=")[0]}"' in refused("classification", train, changes=(change,))
     assert refused("classification", Path("no.csv")) == "no.csv: there is no such file or folder; check --train"
 
 

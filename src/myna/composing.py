@@ -34,6 +34,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "tagging": (("tokens", "tags"),),
 }
 _VOCABULARY = 8_000
+# What --set may say of how files are read; which files they are, and for which split, the options say.
+_OF_FILES = {name for name in SourceConfig.model_fields if name.endswith("_column")} | {"format", "tags", "encoding"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str,
     for change in changes:
         key, equals, value = change.partition("=")
         key = key.strip()
-        if equals and key in SourceConfig.model_fields and key not in FinetuneConfig.model_fields:
+        if equals and key in _OF_FILES:
             columns[key] = value.strip().strip("\"'")
         else:
             rest.append((change, "." in key))
@@ -171,7 +173,7 @@ def _source(
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     choices = FIELDS[task]
-    if (task == "pairs" and "value_column" in columns) or (len(choices) > 1 and _has_numbers(sample)):
+    if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
     if others:
