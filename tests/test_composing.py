@@ -83,6 +83,13 @@ def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[
     assert said in " ".join(composed.said)
 
 
+def test_the_tags_that_are_read_say_what_they_are(write: Any) -> None:
+    """Of a column that is named they are plain; comments, of which there is one in three lines, are no tags."""
+    train = write("a.conll", "# id 1\na n B-P\nb v O\n\n# id 2\na n B-P\nb v O\n")
+    kinds = [compose("tagging", "bert-micro", train, changes=c) for c in ((), ("tags_column=2",))]
+    assert [each.recipe.corpus["examples"].sources[0].tags for each in kinds] == ["spans", "plain"]
+
+
 def test_a_column_of_labels_that_is_named_is_read_where_there_are_numbers_too(write: Any) -> None:
     rows = [{"sentence1": f"a{n}", "sentence2": "b", "gold": "xy"[n % 2], "score": n / 3} for n in range(8)]
     composed = compose("pairs", "bert-micro", write("a.jsonl", jsonl(*rows)), changes=["label_column=gold"])

@@ -11,12 +11,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from myna import files
 from myna.corpus.document import RawDocument, Split
-from myna.corpus.guessing import as_tables, guess_columns, kind_of_tags, sample_of
+from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
 from myna.corpus.readers import read_file
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
@@ -169,7 +170,7 @@ def _source(
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
-        kind = columns.get("tags") or kind_of_tags(sample, "tags")
+        kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     choices = FIELDS[task]
@@ -180,7 +181,7 @@ def _source(
         told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
         said.append(f"reading {told}")
     if task == "tagging":
-        kind = columns.get("tags") or kind_of_tags(sample, source.tags_column or "tags")
+        kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
@@ -192,6 +193,11 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
     if columns & {"value", "score", "similarity", "分数", "得分"} and "label" not in columns:
         return True
     return any(isinstance(row.get("label"), float) for row in sample)
+
+
+def _kind_of_tags(source: SourceConfig) -> str:
+    rows = islice(_rows(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
+    return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
 def _about_tags(kind: str) -> str:

@@ -44,6 +44,7 @@ def test_sentences_of_conll_stand_between_blank_lines(tmp_path: Path) -> None:
 
 def test_conllu_is_known_by_its_ten_columns(tmp_path: Path) -> None:
     rows = [
+        "# newdoc",
         "# text = vámonos",
         "1-2\tvámonos" + "\t_" * 8,
         "1\tvamos\tir\tVERB" + "\t_" * 6,
@@ -52,6 +53,13 @@ def test_conllu_is_known_by_its_ten_columns(tmp_path: Path) -> None:
     (sentence,) = read_all(write(tmp_path, "a.conllu", "\n".join(rows)), tags="plain")
     assert sentence.words is not None
     assert (sentence.text, sentence.words.tags) == ("vamos nos", ["VERB", "PRON"])
+
+
+@pytest.mark.parametrize("between", [" ", "\t"])
+def test_a_word_of_conll_may_be_the_sign_of_comments(tmp_path: Path, between: str) -> None:
+    rows = ["# id 5 domain=en", "no _ _ O", "# _ _ O", "5 _ _ O", "", "# id 6 domain=en", "#1 _ _ O"]
+    content = "\n".join(row if "id" in row else row.replace(" ", between) for row in rows)
+    assert [document.text for document in read_all(write(tmp_path, "a.conll", content))] == ["no # 5", "#1"]
 
 
 @pytest.mark.parametrize(
@@ -178,9 +186,9 @@ def test_columns_are_guessed_and_told(tmp_path: Path) -> None:
 
 
 def test_tags_are_of_spans_where_they_look_so() -> None:
-    assert kind_of_tags([{"tags": ["O", "B-PER", "I-PER"]}], "tags") == "spans"
-    assert kind_of_tags([{"tags": ["O", "O"]}], "tags") == "plain"
-    assert kind_of_tags([{"tags": "n v B-x"}], "tags") == "plain"
+    assert kind_of_tags(["O", "B-PER", "I-PER"]) == "spans"
+    assert kind_of_tags(["O", "O"]) == "plain"
+    assert kind_of_tags(["n", "v", "B-x"]) == "plain"
 
 
 # ------------------------------------------------------------------------------------------------------- by label
