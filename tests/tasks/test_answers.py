@@ -233,6 +233,19 @@ def test_an_option_that_is_not_for_the_task_is_refused() -> None:
         FinetuneConfig(task="classification", corpus="c", preset="bert-micro")
 
 
+@pytest.mark.parametrize(
+    ("labels", "option", "kind"),
+    [(VALUE, {"r_drop": 1.0}, "number"), (VALUE, {"focal": 1.0}, "number"), (("a", "b"), {"loss": "huber"}, "label")],
+)
+def test_an_option_that_is_not_for_the_answers_of_pairs_is_refused(
+    labels: tuple[str, ...], option: dict[str, object], kind: str, tokenizer: Tokenizer
+) -> None:
+    task = Pairs(tokenizer, labels, 24)
+    model = build(micro_config(tokenizer), "sequence", labels, seed=1)
+    with pytest.raises(InputError, match=f"{min(option)} is not for pairs with a {kind}; leave it out"):
+        task.adjust(config("pairs", **option), [], model)
+
+
 def test_a_weight_of_no_label_is_told(tokenizer: Tokenizer) -> None:
     task, model = make("classification", tokenizer)
     with pytest.raises(InputError, match="class_weights has 'best', which is no label of training; the labels are bad"):
