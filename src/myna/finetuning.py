@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from myna.errors import InputError
 from myna.ledger import Ledger
@@ -55,7 +55,7 @@ class FinetuneConfig(TrainingConfig):
         None, "a text's vector: its first token, the mean of all, its last token (default: the model's)"
     )
 
-    class_weights: Literal["balanced"] | dict[str, float] | None = setting(
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = setting(
         None, "what each class counts in the loss: balanced (rare ones count more), or a number by name"
     )
     label_smoothing: float = setting(0.0, "share of the target that is spread over all labels", ge=0, lt=1)

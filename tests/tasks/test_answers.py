@@ -209,6 +209,22 @@ def test_weighed_smoothed_and_focal_losses_are_those_of_the_objectives() -> None
     torch.testing.assert_close(divergence(logits, other).sum(), losses.divergence(logits, other))
 
 
+def test_focal_and_smoothing_go_together() -> None:
+    logits, targets = torch.randn(9, 3).double(), torch.arange(9) % 3
+    smooth = F.cross_entropy(logits, targets, reduction="none", label_smoothing=0.2)
+    right = logits.softmax(1)[torch.arange(9), targets]
+    torch.testing.assert_close(Learning(None, 0.2, focal=2.0).nats(logits, targets), (1 - right) ** 2 * smooth)
+
+
+def test_what_is_surely_right_has_a_focal_gradient() -> None:
+    logits = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    several = SeveralLabels(("a", "b"))
+    several.learning = Learning(focal=0.5)
+    for loss in (several.learning.nats(logits, torch.tensor([0])), several.losses(logits, torch.tensor([[1, 0]]))):
+        (slope,) = torch.autograd.grad(loss.sum(), logits)
+        assert torch.equal(slope, torch.zeros(1, 2))
+
+
 def test_r_drop_reads_a_batch_under_two_dropouts(tokenizer: Tokenizer) -> None:
     task, model = make("classification", tokenizer)
     examples = random_examples("classification", 4, longest=12)
@@ -227,6 +243,8 @@ def test_an_option_that_is_not_for_the_task_is_refused() -> None:
         config("regression", label_smoothing=0.1)
     with pytest.raises(ValueError, match="threshold is not for task = classification, but for multilabel"):
         config(threshold=0.4)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        config(class_weights={"bad": -1.0})
     with pytest.raises(ValueError, match="give start_from, or preset with tokenizer"):
         FinetuneConfig(task="classification", corpus="c")
     with pytest.raises(ValueError, match="preset and tokenizer go together"):
