@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from myna import cli, composing
@@ -155,6 +156,23 @@ def test_a_plain_tag_of_the_test_that_training_does_not_have_is_no_mistake(write
     assert composed.test.tags == "plain"
     spans = write("c.conll", "a B-P\nb O\n\nc B-P\nd O\n"), None, write("d.conll", "a B-Q\nb O\n")
     assert refused("tagging", *spans) == "d.conll:1: training has no example of 'Q'; the labels there are P"
+
+
+def test_a_folder_of_datasets_without_a_part_for_validation(write: Any, tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("test", 20)):
+        table = pa.Table.from_pylist([{"text": f"{GOOD}{n}", "labels": n % 2} for n in range(first, first + 20)])
+        (tmp_path / "saved" / split).mkdir(parents=True)
+        with pa.ipc.new_stream(str(tmp_path / "saved" / split / "data.arrow"), table.schema) as stream:
+            stream.write_table(table)
+    write("saved/dataset_dict.json", "{}")
+    saved = Path("saved")
+    assert refused("classification", saved) == (
+        "saved: this folder says what is for test and train, and nothing is for validation; "
+        "give --validation, or --train saved/train (a tenth of it is kept) and --test"
+    )
+    said = compose("classification", "bert-micro", saved / "train", None, saved / "test").said
+    assert said[-1] == "without --validation a tenth of the training examples is kept for it"
+    assert compose("classification", "bert-micro", saved, saved / "test").said == said[:1]
 
 
 def test_a_test_that_is_the_training_is_refused(write: Any) -> None:

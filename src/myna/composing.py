@@ -81,7 +81,11 @@ def compose(
         for split, path in paths.items()
     }
     seen = _look_at(sources, fields)
-    missing = [f"--{split}" for split in ("validation", "test") if split not in paths]
+    missing = [f"--{split}" for split in ("validation", "test") if split not in paths.keys() | seen.parts]
+    if missing and seen.parts:
+        what = f"this folder says what is for {' and '.join(sorted(seen.parts))}, and nothing is for {missing[0][2:]}"
+        remedy = f"give {missing[0]}, or --train {train / 'train'} (a tenth of it is kept) and --test"
+        raise InputError(what, where=train, remedy=remedy)
     if missing:
         said.append(
             f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
@@ -211,11 +215,15 @@ def _rows(source: SourceConfig) -> Iterator[RawDocument]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the training text is: its language, about how many pieces it gives, and those of single characters."""
+    """What the training text is: its language, about how many pieces it gives, and those of single characters.
+
+    ``parts`` are the splits that its rows themselves are in.
+    """
 
     chinese: bool
     tokens: int
     alphabet: int
+    parts: frozenset[Split]
 
 
 def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
@@ -223,6 +231,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
     first: dict[str, int] = {}
+    parts: set[Split] = set()
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
@@ -241,6 +250,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
             if split == "train":
+                parts |= set() if source.split or row.split is None else {row.split}
                 first |= {name: row.line for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
@@ -253,7 +263,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han
     # within one.
     tokens = alphabet.total() if chinese else alphabet.total() // 4
-    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet))
+    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet), frozenset(parts))
 
 
 def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:

@@ -114,6 +114,8 @@ def test_a_folder_that_datasets_saved_has_its_splits_and_the_names_of_its_classe
     write(folder, "dataset_dict.json", '{"splits": ["train", "test"]}')
     found = read_all(folder)
     assert [(d.split, d.label) for d in found] == [(s, n) for s in ("test", "train") for n in ("pos", "neg")]
+    # A part that is named itself is not of its split alone: validation can be taken out of it.
+    assert [d.split for d in read_all(folder / "train")] == [None, None]
 
 
 def test_tags_as_classes_get_their_names_too(tmp_path: Path) -> None:

@@ -228,6 +228,8 @@ def _tokens_column(row: Row, source: SourceConfig) -> str | None:
 
 def _labels(row: Row, source: SourceConfig) -> tuple[str, ...] | None:
     column = source.labels_column or "labels"
+    if source.labels_column is None and column in (source.label_column, source.value_column, source.tags_column):
+        return None  # It is named as something else.
     value = row.find(column, bool(source.labels_column), "set labels_column to one of them")
     if value is None:
         return None
