@@ -221,5 +221,15 @@ def test_what_lies_in_the_folder_at_the_end(write: Any, tmp_path: Path, capsys: 
     assert load(folder / "model").predict(GOOD)[0].keys() == {"label", "scores"}
 
 
+def test_of_several_processes_only_the_first_delivers(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, delivered = write("train.csv", reviews(20)), []
+    monkeypatch.setattr("myna.stages.run", lambda *_, **__: None)
+    monkeypatch.setattr(composing, "deliver", lambda *_: delivered.append(1))
+    for rank in (1, 0):
+        monkeypatch.setattr("myna.training.processes.rank", lambda rank=rank: rank)
+        cli.finetune("classification", "bert-micro", train, Path("out"))
+        assert len(delivered) == 1 - rank
+
+
 def test_repairs_of_a_run_that_is_not_there_are_none(tmp_path: Path) -> None:
     assert composing.repairs(tmp_path) == []

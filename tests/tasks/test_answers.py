@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
+from myna.inference.loaded import Loaded
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.model.heads import build
@@ -55,6 +57,14 @@ def test_a_pair_is_read_with_an_end_and_a_segment_for_each(tokenizer: Tokenizer)
     assert batch.tokens.segments is not None
     assert torch.equal(task.outputs(with_segments, batch), with_segments(batch.tokens))
     assert task.outputs(without, batch).shape == (1, 2)
+
+
+def test_a_model_of_single_texts_refuses_a_pair_where_it_says_what_it_is_for(tokenizer: Tokenizer) -> None:
+    model = build(micro_config(tokenizer), "sequence", ("no", "yes"), seed=1)
+    with pytest.raises(InputError, match=r"this model reads single texts, and not pairs; leave the second text out"):
+        Loaded(model, tokenizer, {"task": "classification"}, Path("m")).predict([("老王", "在北京")])
+    for facts in ({"task": "pairs"}, {}):
+        assert len(Loaded(model, tokenizer, facts, Path("m")).predict([("老王", "在北京")])) == 1
 
 
 @given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(2, 30))
