@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
@@ -214,3 +215,15 @@ def test_each_label_gives_its_share_whatever_the_order_of_the_rows() -> None:
     assert [count("validation", label) for label in "abc"] == [6, 3, 0]
     backwards = choose(given[::-1], Ledger(), 10, 10, stratify=True)
     assert backwards[::-1] == chosen
+
+
+def test_sets_of_labels_that_hardly_come_again_give_their_share_together() -> None:
+    sets = [names for size in (2, 3, 4) for names in combinations("abcdefgh", size)]
+    rare = [("a", "rare"), ("b", "rare")]
+    given = [
+        Candidate.of(f"0:a.csv:{n}", f"text {n}", RawDocument(f"text {n}", "a.csv", n, labels=labels), 1)
+        for n, labels in enumerate([*sets, *rare])
+    ]
+    chosen = choose(given, Ledger(), 10, 10, stratify=True)
+    assert (chosen.count("test"), chosen.count("validation")) == (15, 15)  # of 154
+    assert chosen[-2:] == ["train", "train"]
