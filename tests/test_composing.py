@@ -114,6 +114,12 @@ def refused(
     [
         ("classification", "a.csv", "text,label\na,x\nb,y\n c ,\n", 'a.csv:4: "label" is "", not a name'),
         ("classification", "a.csv", "text,label\na,x\n ,x\n", "a.csv:3: the text of this row is empty; take the row"),
+        (
+            "classification",
+            "a.csv",
+            "text,label\na,x\n\u200b,x\n",
+            "a.csv:3: the text of this row is empty; take the row",
+        ),
         ("classification", "a.csv", "text,label\na,x\nb,x\nc,y\n", "a.csv:4: 'y' has this one example; add examples"),
         ("classification", "a.csv", 'text,label\na,x\n"b,x\n', "a.csv:3: this row is broken (unexpected end of data)"),
         ("regression", "a.csv", "text,value\na,1\nb,nan\n", 'a.csv:3: "value" is NaN, not a number'),

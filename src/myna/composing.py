@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from myna import files
+from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
 from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
 from myna.corpus.readers import read_file
@@ -238,7 +239,8 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
         for row in _rows(source):
             where = {"where": Path(source.path), "line": row.line}
             for text, what in ((row.text, "text"), (row.pair, "second text")):
-                if text is not None and not text.strip():
+                # What cannot be seen is cleaned away, and nothing would be left to answer.
+                if text is not None and not INVISIBLE.sub("", text).strip():
                     raise InputError(f"the {what} of this row is empty", **where, remedy="take the row out")  # type: ignore[arg-type]
             names = _names(row, fields)
             if names is None:

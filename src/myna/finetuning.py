@@ -6,11 +6,12 @@ The epoch that is kept is the best on the validation split; the test split is ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from myna.errors import InputError
 from myna.ledger import Ledger
@@ -55,7 +56,7 @@ class FinetuneConfig(TrainingConfig):
         None, "a text's vector: its first token, the mean of all, its last token (default: the model's)"
     )
 
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = setting(
+    class_weights: Literal["balanced"] | dict[str, float] | None = setting(
         None, "what each class counts in the loss: balanced (rare ones count more), or a number by name"
     )
     label_smoothing: float = setting(0.0, "share of the target that is spread over all labels", ge=0, lt=1)
@@ -83,6 +84,14 @@ class FinetuneConfig(TrainingConfig):
         if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs", "budget"}:
             return {**given, "epochs": 3}
         return given
+
+    @field_validator("class_weights")
+    @classmethod
+    def _weights(cls, weights: Any) -> Any:
+        for name, weight in weights.items() if isinstance(weights, dict) else ():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name!r} has the weight {weight}, which is not 0 or more")
+        return weights
 
     @field_validator("task")
     @classmethod

@@ -253,7 +253,7 @@ def test_an_option_that_is_not_for_the_task_is_refused() -> None:
         config("regression", label_smoothing=0.1)
     with pytest.raises(ValueError, match="threshold is not for task = classification, but for multilabel"):
         config(threshold=0.4)
-    with pytest.raises(ValueError, match="greater than or equal to 0"):
+    with pytest.raises(ValueError, match=r"'bad' has the weight -1\.0, which is not 0 or more"):
         config(class_weights={"bad": -1.0})
     with pytest.raises(ValueError, match="give start_from, or preset with tokenizer"):
         FinetuneConfig(task="classification", corpus="c")
