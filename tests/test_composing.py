@@ -91,6 +91,15 @@ def test_the_tags_that_are_read_say_what_they_are(write: Any) -> None:
     assert [each.recipe.corpus["examples"].sources[0].tags for each in kinds] == ["spans", "plain"]
 
 
+@pytest.mark.parametrize(("label", "task"), [("{}.5", "value"), ("{}.0", "label"), ("c{}.5", "label")])
+def test_pairs_with_broken_numbers_have_a_value(write: Any, label: str, task: str) -> None:
+    rows = "".join(f"a{n},b,{label.format(n % 2)}\n" for n in range(8))
+    source = (
+        compose("pairs", "bert-micro", write("a.csv", f"text,pair,label\n{rows}")).recipe.corpus["examples"].sources[0]
+    )
+    assert (source.value_column, source.label_column) == (("label", None) if task == "value" else (None, "label"))
+
+
 def test_a_column_of_labels_that_is_named_is_read_where_there_are_numbers_too(write: Any) -> None:
     rows = [{"sentence1": f"a{n}", "sentence2": "b", "gold": "xy"[n % 2], "score": n / 3} for n in range(8)]
     composed = compose("pairs", "bert-micro", write("a.jsonl", jsonl(*rows)), changes=["label_column=gold"])

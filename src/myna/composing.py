@@ -197,7 +197,12 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
     columns = {column for row in sample for column in row}
     if columns & {"value", "score", "similarity", "分数", "得分"} and "label" not in columns:
         return True
-    return any(isinstance(row.get("label"), float) for row in sample)
+    labels = [row.get("label") for row in sample]
+    try:
+        broken = any(float(label) % 1 for label in labels if isinstance(label, str))
+    except ValueError:
+        broken = False
+    return broken or any(isinstance(label, float) for label in labels)
 
 
 def _kind_of_tags(source: SourceConfig) -> str:

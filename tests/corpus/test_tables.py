@@ -138,7 +138,7 @@ def test_numbers_are_read_and_full_width_ones_are_noted(tmp_path: Path) -> None:
     assert ledger.notes == {"numbers in full-width digits read as plain ones": 1}
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "three", ""])
+@pytest.mark.parametrize("value", ["nan", "inf", "three", "1_000", ""])
 def test_what_is_no_number_is_an_error_with_its_line(tmp_path: Path, value: str) -> None:
     path = write(tmp_path, "a.csv", f"text,score\na,1\nb,{value}\n")
     with pytest.raises(InputError, match=r'a\.csv:3: "score" is .*, not a number; give every row a number'):

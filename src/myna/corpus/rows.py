@@ -69,7 +69,7 @@ class Row:
         if isinstance(value, str):
             narrow = unicodedata.normalize("NFKC", value).strip()
             try:
-                found = float(narrow)
+                found = None if "_" in narrow else float(narrow)  # Python's own "1_000" is nobody's else.
             except ValueError:
                 found = None
             if found is not None and narrow != value.strip():
