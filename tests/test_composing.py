@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from myna import cli, composing
@@ -83,6 +84,29 @@ def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[
     assert said in " ".join(composed.said)
 
 
+def test_the_tags_that_are_read_say_what_they_are(write: Any) -> None:
+    """Of a column that is named they are plain; comments, of which there is one in three lines, are no tags."""
+    train = write("a.conll", "# id 1\na n B-P\nb v O\n\n# id 2\na n B-P\nb v O\n")
+    kinds = [compose("tagging", "bert-micro", train, changes=c) for c in ((), ("tags_column=2",))]
+    assert [each.recipe.corpus["examples"].sources[0].tags for each in kinds] == ["spans", "plain"]
+
+
+@pytest.mark.parametrize(("label", "task"), [("{}.5", "value"), ("{}.0", "label"), ("c{}.5", "label")])
+def test_pairs_with_broken_numbers_have_a_value(write: Any, label: str, task: str) -> None:
+    rows = "".join(f"a{n},b,{label.format(n % 2)}\n" for n in range(8))
+    source = (
+        compose("pairs", "bert-micro", write("a.csv", f"text,pair,label\n{rows}")).recipe.corpus["examples"].sources[0]
+    )
+    assert (source.value_column, source.label_column) == (("label", None) if task == "value" else (None, "label"))
+
+
+def test_a_column_of_labels_that_is_named_is_read_where_there_are_numbers_too(write: Any) -> None:
+    rows = [{"sentence1": f"a{n}", "sentence2": "b", "gold": "xy"[n % 2], "score": n / 3} for n in range(8)]
+    composed = compose("pairs", "bert-micro", write("a.jsonl", jsonl(*rows)), changes=["label_column=gold"])
+    source = composed.recipe.corpus["examples"].sources[0]
+    assert (source.label_column, source.value_column) == ("gold", None)
+
+
 # ----------------------------------------------------------------------------------------------------- what is refused
 
 
@@ -99,6 +123,12 @@ def refused(
     [
         ("classification", "a.csv", "text,label\na,x\nb,y\n c ,\n", 'a.csv:4: "label" is "", not a name'),
         ("classification", "a.csv", "text,label\na,x\n ,x\n", "a.csv:3: the text of this row is empty; take the row"),
+        (
+            "classification",
+            "a.csv",
+            "text,label\na,x\n\u200b,x\n",
+            "a.csv:3: the text of this row is empty; take the row",
+        ),
         ("classification", "a.csv", "text,label\na,x\nb,x\nc,y\n", "a.csv:4: 'y' has this one example; add examples"),
         ("classification", "a.csv", 'text,label\na,x\n"b,x\n', "a.csv:3: this row is broken (unexpected end of data)"),
         ("regression", "a.csv", "text,value\na,1\nb,nan\n", 'a.csv:3: "value" is NaN, not a number'),
@@ -134,6 +164,32 @@ def test_labels_of_the_test_that_training_does_not_have(write: Any) -> None:
     )
 
 
+def test_a_plain_tag_of_the_test_that_training_does_not_have_is_no_mistake(write: Any) -> None:
+    train = write("a.conll", "a n\nb v\n\nc n\nd v\n")
+    composed = compose("tagging", "bert-micro", train, None, write("b.conll", "a n\nb x\n"))
+    assert composed.test is not None
+    assert composed.test.tags == "plain"
+    spans = write("c.conll", "a B-P\nb O\n\nc B-P\nd O\n"), None, write("d.conll", "a B-Q\nb O\n")
+    assert refused("tagging", *spans) == "d.conll:1: training has no example of 'Q'; the labels there are P"
+
+
+def test_a_folder_of_datasets_without_a_part_for_validation(write: Any, tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("test", 20)):
+        table = pa.Table.from_pylist([{"text": f"{GOOD}{n}", "labels": n % 2} for n in range(first, first + 20)])
+        (tmp_path / "saved" / split).mkdir(parents=True)
+        with pa.ipc.new_stream(str(tmp_path / "saved" / split / "data.arrow"), table.schema) as stream:
+            stream.write_table(table)
+    write("saved/dataset_dict.json", "{}")
+    saved = Path("saved")
+    assert refused("classification", saved) == (
+        "saved: this folder says what is for test and train, and nothing is for validation; "
+        "give --validation, or --train saved/train (a tenth of it is kept) and --test"
+    )
+    said = compose("classification", "bert-micro", saved / "train", None, saved / "test").said
+    assert said[-1] == "without --validation a tenth of the training examples is kept for it"
+    assert compose("classification", "bert-micro", saved, saved / "test").said == said[:1]
+
+
 def test_a_test_that_is_the_training_is_refused(write: Any) -> None:
     train, copy = write("a.csv", reviews(20)), write("b.csv", reviews(20))
     assert refused("classification", train, None, copy).startswith(
@@ -147,6 +203,8 @@ def test_wrong_names_have_their_nearest(write: Any) -> None:
     assert "bert-micro" in refused("classification", train, model="bert-mikro")
     assert refused("classification", train, changes=("epoch=2",)).startswith("--set finetune.classification.epoch=2: ")
     assert refused("classification", train, changes=("text_column=no",)).startswith('a.csv:2: there is no column "no"')
+    for change in ("path=b.csv", "split=test", "label=x"):
+        assert f'there is no key "{change.partition("=")[0]}"' in refused("classification", train, changes=(change,))
     assert refused("classification", Path("no.csv")) == "no.csv: there is no such file or folder; check --train"
 
 
@@ -176,6 +234,16 @@ def test_what_lies_in_the_folder_at_the_end(write: Any, tmp_path: Path, capsys: 
     # The model stands by itself.
     shutil.rmtree(folder / "finetune")
     assert load(folder / "model").predict(GOOD)[0].keys() == {"label", "scores"}
+
+
+def test_of_several_processes_only_the_first_delivers(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, delivered = write("train.csv", reviews(20)), []
+    monkeypatch.setattr("myna.stages.run", lambda *_, **__: None)
+    monkeypatch.setattr(composing, "deliver", lambda *_: delivered.append(1))
+    for rank in (1, 0):
+        monkeypatch.setattr("myna.training.processes.rank", lambda rank=rank: rank)
+        cli.finetune("classification", "bert-micro", train, Path("out"))
+        assert len(delivered) == 1 - rank
 
 
 def test_repairs_of_a_run_that_is_not_there_are_none(tmp_path: Path) -> None:

@@ -91,11 +91,15 @@ def finetune(
 ) -> None:
     """Fine-tune a model on a table of examples, and judge it, without a recipe."""
     from myna import composing, stages
+    from myna.training import processes
 
     composed = composing.compose(task, model, train, validation, test, set_ or [])
+    folder = stages.run_folder(composed.recipe, to)
+    if processes.rank() != 0:
+        stages.run(composed.recipe, folder)
+        return
     for line in composed.said:
         print(f"myna: {line}", file=sys.stderr)
-    folder = stages.run_folder(composed.recipe, to)
     planned = stages.plan(composed.recipe, folder)
     due = [stage for stage in planned if stage.state != "done"]
     stages.run(composed.recipe, folder, observer=_observer())
@@ -156,6 +160,8 @@ def predict(
     """Answer with a fine-tuned model."""
     if (text is None) == (file is None):
         raise InputError("give either --text or --file")
+    if pair is not None and text is None:
+        raise InputError("--pair goes with --text", remedy='in a file the second texts stand in the column "pair"')
     if text is not None:
         check_text(text, "--text")
     loaded = _load(model)

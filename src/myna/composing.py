@@ -11,12 +11,14 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from myna import files
+from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
-from myna.corpus.guessing import as_tables, guess_columns, kind_of_tags, sample_of
+from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
 from myna.corpus.readers import read_file
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
@@ -34,6 +36,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "tagging": (("tokens", "tags"),),
 }
 _VOCABULARY = 8_000
+# What --set may say of how files are read; which files they are, and for which split, the options say.
+_OF_FILES = {name for name in SourceConfig.model_fields if name.endswith("_column")} | {"format", "tags", "encoding"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,11 @@ def compose(
         for split, path in paths.items()
     }
     seen = _look_at(sources, fields)
-    missing = [f"--{split}" for split in ("validation", "test") if split not in paths]
+    missing = [f"--{split}" for split in ("validation", "test") if split not in paths.keys() | seen.parts]
+    if missing and seen.parts:
+        what = f"this folder says what is for {' and '.join(sorted(seen.parts))}, and nothing is for {missing[0][2:]}"
+        remedy = f"give {missing[0]}, or --train {train / 'train'} (a tenth of it is kept) and --test"
+        raise InputError(what, where=train, remedy=remedy)
     if missing:
         said.append(
             f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
@@ -145,7 +153,7 @@ def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str,
     for change in changes:
         key, equals, value = change.partition("=")
         key = key.strip()
-        if equals and key in SourceConfig.model_fields and key not in FinetuneConfig.model_fields:
+        if equals and key in _OF_FILES:
             columns[key] = value.strip().strip("\"'")
         else:
             rest.append((change, "." in key))
@@ -167,18 +175,18 @@ def _source(
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
-        kind = columns.get("tags") or kind_of_tags(sample, "tags")
+        kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     choices = FIELDS[task]
-    if (task == "pairs" and "value_column" in columns) or (len(choices) > 1 and _has_numbers(sample)):
+    if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
     if others:
         told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
         said.append(f"reading {told}")
     if task == "tagging":
-        kind = columns.get("tags") or kind_of_tags(sample, source.tags_column or "tags")
+        kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
@@ -189,7 +197,17 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
     columns = {column for row in sample for column in row}
     if columns & {"value", "score", "similarity", "分数", "得分"} and "label" not in columns:
         return True
-    return any(isinstance(row.get("label"), float) for row in sample)
+    labels = [row.get("label") for row in sample]
+    try:
+        broken = any(float(label) % 1 for label in labels if isinstance(label, str))
+    except ValueError:
+        broken = False
+    return broken or any(isinstance(label, float) for label in labels)
+
+
+def _kind_of_tags(source: SourceConfig) -> str:
+    rows = islice(_rows(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
+    return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
 def _about_tags(kind: str) -> str:
@@ -203,11 +221,15 @@ def _rows(source: SourceConfig) -> Iterator[RawDocument]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the training text is: its language, about how many pieces it gives, and those of single characters."""
+    """What the training text is: its language, about how many pieces it gives, and those of single characters.
+
+    ``parts`` are the splits that its rows themselves are in.
+    """
 
     chinese: bool
     tokens: int
     alphabet: int
+    parts: frozenset[Split]
 
 
 def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
@@ -215,28 +237,31 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
     first: dict[str, int] = {}
-    by_spans = sources["train"].tags == "spans"
+    parts: set[Split] = set()
+    # Of plain tags some are rare in any text, and that is no mistake.
+    plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
         for row in _rows(source):
             where = {"where": Path(source.path), "line": row.line}
             for text, what in ((row.text, "text"), (row.pair, "second text")):
-                if text is not None and not text.strip():
+                # What cannot be seen is cleaned away, and nothing would be left to answer.
+                if text is not None and not INVISIBLE.sub("", text).strip():
                     raise InputError(f"the {what} of this row is empty", **where, remedy="take the row out")  # type: ignore[arg-type]
             names = _names(row, fields)
             if names is None:
                 what = f"this row has no {' and '.join(fields[1:])}"
                 raise InputError(what, **where, remedy="give every row one, or take it out")  # type: ignore[arg-type]
             for name in names:
-                if split != "train" and name not in seen:
+                if split != "train" and name not in seen and not plain:
                     what = f"training has no example of {name!r}"
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
             if split == "train":
+                parts |= set() if source.split or row.split is None else {row.split}
                 first |= {name: row.line for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
-    # Of plain tags some are rare in any text, and that is no mistake.
-    single = [name for name, count in seen.items() if count == 1 and (fields[-1] != "tags" or by_spans)]
+    single = [name for name, count in seen.items() if count == 1 and not plain]
     if single:
         what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
         raise InputError(what, where=Path(sources["train"].path), line=first[single[0]], remedy=remedy)
@@ -245,7 +270,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han
     # within one.
     tokens = alphabet.total() if chinese else alphabet.total() // 4
-    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet))
+    return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet), frozenset(parts))
 
 
 def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:

@@ -6,6 +6,7 @@ The epoch that is kept is the best on the validation split; the test split is ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,6 +84,14 @@ class FinetuneConfig(TrainingConfig):
         if isinstance(given, dict) and not given.keys() & {"tokens", "steps", "epochs", "budget"}:
             return {**given, "epochs": 3}
         return given
+
+    @field_validator("class_weights")
+    @classmethod
+    def _weights(cls, weights: Any) -> Any:
+        for name, weight in weights.items() if isinstance(weights, dict) else ():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name!r} has the weight {weight}, which is not 0 or more")
+        return weights
 
     @field_validator("task")
     @classmethod

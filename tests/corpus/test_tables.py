@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +45,7 @@ def test_sentences_of_conll_stand_between_blank_lines(tmp_path: Path) -> None:
 
 def test_conllu_is_known_by_its_ten_columns(tmp_path: Path) -> None:
     rows = [
+        "# newdoc",
         "# text = vámonos",
         "1-2\tvámonos" + "\t_" * 8,
         "1\tvamos\tir\tVERB" + "\t_" * 6,
@@ -52,6 +54,13 @@ def test_conllu_is_known_by_its_ten_columns(tmp_path: Path) -> None:
     (sentence,) = read_all(write(tmp_path, "a.conllu", "\n".join(rows)), tags="plain")
     assert sentence.words is not None
     assert (sentence.text, sentence.words.tags) == ("vamos nos", ["VERB", "PRON"])
+
+
+@pytest.mark.parametrize("between", [" ", "\t"])
+def test_a_word_of_conll_may_be_the_sign_of_comments(tmp_path: Path, between: str) -> None:
+    rows = ["# id 5 domain=en", "no _ _ O", "# _ _ O", "5 _ _ O", "", "# id 6 domain=en", "#1 _ _ O"]
+    content = "\n".join(row if "id" in row else row.replace(" ", between) for row in rows)
+    assert [document.text for document in read_all(write(tmp_path, "a.conll", content))] == ["no # 5", "#1"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,8 @@ def test_a_folder_that_datasets_saved_has_its_splits_and_the_names_of_its_classe
     write(folder, "dataset_dict.json", '{"splits": ["train", "test"]}')
     found = read_all(folder)
     assert [(d.split, d.label) for d in found] == [(s, n) for s in ("test", "train") for n in ("pos", "neg")]
+    # A part that is named itself is not of its split alone: validation can be taken out of it.
+    assert [d.split for d in read_all(folder / "train")] == [None, None]
 
 
 def test_tags_as_classes_get_their_names_too(tmp_path: Path) -> None:
@@ -127,7 +138,7 @@ def test_numbers_are_read_and_full_width_ones_are_noted(tmp_path: Path) -> None:
     assert ledger.notes == {"numbers in full-width digits read as plain ones": 1}
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "three", ""])
+@pytest.mark.parametrize("value", ["nan", "inf", "three", "1_000", ""])
 def test_what_is_no_number_is_an_error_with_its_line(tmp_path: Path, value: str) -> None:
     path = write(tmp_path, "a.csv", f"text,score\na,1\nb,{value}\n")
     with pytest.raises(InputError, match=r'a\.csv:3: "score" is .*, not a number; give every row a number'):
@@ -178,9 +189,9 @@ def test_columns_are_guessed_and_told(tmp_path: Path) -> None:
 
 
 def test_tags_are_of_spans_where_they_look_so() -> None:
-    assert kind_of_tags([{"tags": ["O", "B-PER", "I-PER"]}], "tags") == "spans"
-    assert kind_of_tags([{"tags": ["O", "O"]}], "tags") == "plain"
-    assert kind_of_tags([{"tags": "n v B-x"}], "tags") == "plain"
+    assert kind_of_tags(["O", "B-PER", "I-PER"]) == "spans"
+    assert kind_of_tags(["O", "O"]) == "plain"
+    assert kind_of_tags(["n", "v", "B-x"]) == "plain"
 
 
 # ------------------------------------------------------------------------------------------------------- by label
@@ -204,3 +215,15 @@ def test_each_label_gives_its_share_whatever_the_order_of_the_rows() -> None:
     assert [count("validation", label) for label in "abc"] == [6, 3, 0]
     backwards = choose(given[::-1], Ledger(), 10, 10, stratify=True)
     assert backwards[::-1] == chosen
+
+
+def test_sets_of_labels_that_hardly_come_again_give_their_share_together() -> None:
+    sets = [names for size in (2, 3, 4) for names in combinations("abcdefgh", size)]
+    rare = [("a", "rare"), ("b", "rare")]
+    given = [
+        Candidate.of(f"0:a.csv:{n}", f"text {n}", RawDocument(f"text {n}", "a.csv", n, labels=labels), 1)
+        for n, labels in enumerate([*sets, *rare])
+    ]
+    chosen = choose(given, Ledger(), 10, 10, stratify=True)
+    assert (chosen.count("test"), chosen.count("validation")) == (15, 15)  # of 154
+    assert chosen[-2:] == ["train", "train"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
+from myna.inference.loaded import Loaded
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.model.heads import build
@@ -55,6 +57,14 @@ def test_a_pair_is_read_with_an_end_and_a_segment_for_each(tokenizer: Tokenizer)
     assert batch.tokens.segments is not None
     assert torch.equal(task.outputs(with_segments, batch), with_segments(batch.tokens))
     assert task.outputs(without, batch).shape == (1, 2)
+
+
+def test_a_model_of_single_texts_refuses_a_pair_where_it_says_what_it_is_for(tokenizer: Tokenizer) -> None:
+    model = build(micro_config(tokenizer), "sequence", ("no", "yes"), seed=1)
+    with pytest.raises(InputError, match=r"this model reads single texts, and not pairs; leave the second text out"):
+        Loaded(model, tokenizer, {"task": "classification"}, Path("m")).predict([("老王", "在北京")])
+    for facts in ({"task": "pairs"}, {}):
+        assert len(Loaded(model, tokenizer, facts, Path("m")).predict([("老王", "在北京")])) == 1
 
 
 @given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(2, 30))
@@ -209,6 +219,22 @@ def test_weighed_smoothed_and_focal_losses_are_those_of_the_objectives() -> None
     torch.testing.assert_close(divergence(logits, other).sum(), losses.divergence(logits, other))
 
 
+def test_focal_and_smoothing_go_together() -> None:
+    logits, targets = torch.randn(9, 3).double(), torch.arange(9) % 3
+    smooth = F.cross_entropy(logits, targets, reduction="none", label_smoothing=0.2)
+    right = logits.softmax(1)[torch.arange(9), targets]
+    torch.testing.assert_close(Learning(None, 0.2, focal=2.0).nats(logits, targets), (1 - right) ** 2 * smooth)
+
+
+def test_what_is_surely_right_has_a_focal_gradient() -> None:
+    logits = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    several = SeveralLabels(("a", "b"))
+    several.learning = Learning(focal=0.5)
+    for loss in (several.learning.nats(logits, torch.tensor([0])), several.losses(logits, torch.tensor([[1, 0]]))):
+        (slope,) = torch.autograd.grad(loss.sum(), logits)
+        assert torch.equal(slope, torch.zeros(1, 2))
+
+
 def test_r_drop_reads_a_batch_under_two_dropouts(tokenizer: Tokenizer) -> None:
     task, model = make("classification", tokenizer)
     examples = random_examples("classification", 4, longest=12)
@@ -227,10 +253,25 @@ def test_an_option_that_is_not_for_the_task_is_refused() -> None:
         config("regression", label_smoothing=0.1)
     with pytest.raises(ValueError, match="threshold is not for task = classification, but for multilabel"):
         config(threshold=0.4)
+    with pytest.raises(ValueError, match=r"'bad' has the weight -1\.0, which is not 0 or more"):
+        config(class_weights={"bad": -1.0})
     with pytest.raises(ValueError, match="give start_from, or preset with tokenizer"):
         FinetuneConfig(task="classification", corpus="c")
     with pytest.raises(ValueError, match="preset and tokenizer go together"):
         FinetuneConfig(task="classification", corpus="c", preset="bert-micro")
+
+
+@pytest.mark.parametrize(
+    ("labels", "option", "kind"),
+    [(VALUE, {"r_drop": 1.0}, "number"), (VALUE, {"focal": 1.0}, "number"), (("a", "b"), {"loss": "huber"}, "label")],
+)
+def test_an_option_that_is_not_for_the_answers_of_pairs_is_refused(
+    labels: tuple[str, ...], option: dict[str, object], kind: str, tokenizer: Tokenizer
+) -> None:
+    task = Pairs(tokenizer, labels, 24)
+    model = build(micro_config(tokenizer), "sequence", labels, seed=1)
+    with pytest.raises(InputError, match=f"{min(option)} is not for pairs with a {kind}; leave it out"):
+        task.adjust(config("pairs", **option), [], model)
 
 
 def test_a_weight_of_no_label_is_told(tokenizer: Tokenizer) -> None:

@@ -1,7 +1,7 @@
 """Tables in columns: Parquet files, and the Arrow files of a folder that ``datasets`` saved. No network, no pickle.
 
 Classes that ``datasets`` keeps as numbers get their names again, which stand in the file. In a folder of several splits
-(``dataset_dict.json``) each file is of the split whose folder it is in.
+(``dataset_dict.json``) each file is of the split whose folder it is in, but where that folder alone is the source.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myna.corpus.document import SPLITS, RawDocument
@@ -27,6 +28,7 @@ def read_columns(file: SourceFile, source: SourceConfig, ledger: Ledger | None =
     """A document a row; rows count as lines from 1. A damaged file is an :class:`InputError`."""
     folder = file.path.parent
     split = next((s for s in SPLITS if s == folder.name and (folder.parent / "dataset_dict.json").exists()), None)
+    split = None if folder.resolve() == Path(source.path).resolve() else split
     for number, values in enumerate(rows_of(file), 1):
         document = document_of(Row(values, file, number, ledger), source)
         yield document if split is None else replace(document, split=split)

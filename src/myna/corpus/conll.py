@@ -1,8 +1,8 @@
 """CoNLL's columns: a word a line with its tag beside it, a blank line between sentences.
 
 Columns stand between tabs, or between spaces where there is no tab. The first is the word and the last its tag, unless
-the source names others; in CoNLL-U, known by its ten columns behind a number, the second and the fourth. Lines of ``#``
-and ``-DOCSTART-`` are no words.
+the source names others; in CoNLL-U, known by its ten columns behind a number, the second and the fourth. Lines of
+``-DOCSTART-`` are no words, nor those of ``#`` that have not as many columns as the words before them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from myna.corpus.sources import SourceConfig, SourceFile
 from myna.ledger import Ledger
 
 _CONLLU_COLUMNS = 10
+# What CoNLL-U says by one word, also above its first words.
+_MARKS = (["newdoc"], ["newpar"])
 
 
 def read_conll(
@@ -24,6 +26,7 @@ def read_conll(
 ) -> Iterator[RawDocument]:
     """A document a sentence. Raises an :class:`~myna.errors.InputError` for a line without its word or tag."""
     sentence: list[tuple[Row, str, str]] = []
+    width = 2
     for number, line in numbered(stream):
         if not line.strip() or line.startswith("-DOCSTART-"):
             if sentence:
@@ -31,8 +34,9 @@ def read_conll(
             sentence = []
             continue
         columns = line.split("\t") if "\t" in line else line.split()
-        if line.startswith("#") and len(columns) != 2:
+        if line.startswith("#") and _is_comment(line, columns, width, not sentence):
             continue
+        width = len(columns)
         row = Row({"word": columns}, file, number, ledger)
         conllu = len(columns) == _CONLLU_COLUMNS and columns[0][:1].isdigit()
         if conllu and not columns[0].isdigit():
@@ -41,6 +45,15 @@ def read_conll(
         sentence.append((row, word, _column(row, source.tags_column, 4 if conllu else len(columns), columns)))
     if sentence:
         yield _document(sentence, source)
+
+
+def _is_comment(line: str, columns: list[str], width: int, above: bool) -> bool:
+    """Whether a line of ``#`` is no word: a word has as many columns as those before it.
+
+    What stands above a sentence may have as many by chance.
+    """
+    by_chance = above and line.startswith("# ") and (len(columns) > 2 or columns[1:] in _MARKS)
+    return by_chance or len(columns) != width
 
 
 def _column(row: Row, named: str | None, usual: int, columns: list[str]) -> str:

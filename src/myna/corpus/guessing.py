@@ -79,9 +79,8 @@ def guess_columns(
     return source.model_copy(update=settings), said
 
 
-def kind_of_tags(sample: Sequence[Mapping[str, Any]], column: str) -> str:
+def kind_of_tags(tags: Sequence[str]) -> str:
     """``spans`` where nine of ten tags have the form of BIO or BIOES and some begin, else ``plain``."""
-    tags = [str(tag) for row in sample for tag in _list(row.get(column))]
     fit = sum(bioes([tag]) for tag in tags)
     return "spans" if any(tag[:2] in ("B-", "S-") for tag in tags) and 10 * fit >= 9 * len(tags) else "plain"
 
@@ -154,7 +153,3 @@ def as_tables(source: SourceConfig) -> list[SourceFile]:
             remedy = "give JSONL, CSV, TSV, CoNLL, Parquet or a folder that datasets saved"
             raise InputError("this is no table of examples", where=file.path, remedy=remedy)
     return files
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value.split() if isinstance(value, str) else value if isinstance(value, list) else ()

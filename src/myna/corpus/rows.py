@@ -69,7 +69,7 @@ class Row:
         if isinstance(value, str):
             narrow = unicodedata.normalize("NFKC", value).strip()
             try:
-                found = float(narrow)
+                found = None if "_" in narrow else float(narrow)  # Python's own "1_000" is nobody's else.
             except ValueError:
                 found = None
             if found is not None and narrow != value.strip():
@@ -228,6 +228,8 @@ def _tokens_column(row: Row, source: SourceConfig) -> str | None:
 
 def _labels(row: Row, source: SourceConfig) -> tuple[str, ...] | None:
     column = source.labels_column or "labels"
+    if source.labels_column is None and column in (source.label_column, source.value_column, source.tags_column):
+        return None  # It is named as something else.
     value = row.find(column, bool(source.labels_column), "set labels_column to one of them")
     if value is None:
         return None

@@ -7,15 +7,18 @@ first. A text that has two different labels is dropped whole: nobody knows which
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from myna.corpus.dedup import fingerprint_of_fold, fold, hash_of_fold, split_of_hash
 from myna.corpus.document import SPLITS, RawDocument, Split
 from myna.errors import InputError
 from myna.ledger import Ledger
 
+# Of fewer groups, one for each split would be more than a tenth.
+_FEW = 10
 _FORCED_FIRST: dict[Split | None, int] = {"test": 0, "validation": 1, "train": 2, None: 2}
 
 
@@ -143,23 +146,37 @@ def _by_label(candidates: Sequence[Candidate], validation: int, test: int) -> di
     """The split of each group: of the groups whose first document has a label, its per cent go into each split.
 
     A label of fewer groups gives one to a split where half of one is its share, and always keeps most for training.
+    Of several labels each set of them counts as one; sets that hardly come again, as one together.
     """
-    strata: defaultdict[str, dict[bytes, int]] = defaultdict(dict)
+    strata: defaultdict[Any, dict[bytes, int]] = defaultdict(dict)
     seen: set[bytes] = set()
     for candidate in candidates:
         if candidate.group not in seen:
             seen.add(candidate.group)
             # Of numbers hardly two are alike: they are no strata.
             label = None if candidate.label is None else candidate.label[:2]
-            strata[repr(label)][candidate.group] = candidate.group_hash
+            strata[label][candidate.group] = candidate.group_hash
     splits: dict[bytes, Split] = {}
-    for groups in strata.values():
+    for groups in _rare_together(strata).values():
         ordered = sorted(groups, key=lambda group: (groups[group], group))
         tested = int(len(ordered) * test / 100 + 0.5)
         validated = tested + int(len(ordered) * validation / 100 + 0.5)
         for place, group in enumerate(ordered):
             splits[group] = "test" if place < tested else "validation" if place < validated else "train"
     return splits
+
+
+def _rare_together(strata: dict[Any, dict[bytes, int]]) -> dict[Any, dict[bytes, int]]:
+    """Sets of labels of few groups as one stratum, but those with a label that is itself rare: training needs these."""
+    often: Counter[str] = Counter()
+    for label, groups in strata.items():
+        often.update({name: len(groups) for name in (label and label[1]) or ()})
+    found: defaultdict[Any, dict[bytes, int]] = defaultdict(dict)
+    for label, groups in strata.items():
+        names = (label and label[1]) or ()
+        rare = names and len(groups) < _FEW and min(often[name] for name in names) >= _FEW
+        found["rare" if rare else label] |= groups
+    return found
 
 
 def _fill_empty(

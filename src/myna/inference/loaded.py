@@ -23,7 +23,7 @@ from myna.inference.predict import BATCH_TOKENS, Asked, predict, predictions, un
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model
 from myna.model.transformer import EncoderDecoder, Transformer
-from myna.tasks import find_task
+from myna.tasks import TASKS, find_task
 from myna.tasks.examples import Example, document_of
 from myna.tasks.pairs import Pairs
 from myna.tasks.task import Adjustable, Prediction, Task, framed
@@ -95,8 +95,17 @@ class Loaded:
         return made
 
     def predict(self, texts: str | Sequence[Asked]) -> list[dict[str, Any]]:
-        """An answer for each text, of which there may be one: see :func:`~myna.inference.predict.predict`."""
-        return predict(self.model, self.task, [texts] if isinstance(texts, str) else texts)
+        """An answer for each text, of which there may be one: see :func:`~myna.inference.predict.predict`.
+
+        A pair is an :class:`InputError` where the model was fine-tuned for single texts.
+        """
+        asked = [texts] if isinstance(texts, str) else texts
+        # A model of somebody else's does not say what it reads.
+        if self.facts.get("task") in TASKS and self.reads != "pairs" and any(isinstance(each, tuple) for each in asked):
+            raise InputError(
+                "this model reads single texts, and not pairs", remedy="leave the second text out (--pair)"
+            )
+        return predict(self.model, self.task, asked)
 
     def predict_examples(self, examples: Sequence[Example]) -> Sequence[Prediction]:
         """The task's own predictions, with probabilities, of examples: labelled or not."""

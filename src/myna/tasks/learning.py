@@ -49,11 +49,19 @@ class Learning:
     def nats(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy of each row, ``(rows,)``, of ``logits (rows, labels)`` with ``targets (rows,)``."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.dtype)
+        nats = F.cross_entropy(logits, targets, weights, reduction="none", label_smoothing=self.label_smoothing)
         if not self.focal:
-            return F.cross_entropy(logits, targets, weights, reduction="none", label_smoothing=self.label_smoothing)
-        plain = F.cross_entropy(logits, targets, reduction="none")
-        nats = (1 - torch.exp(-plain)) ** self.focal * plain
-        return nats if weights is None else nats * weights[targets]
+            return nats
+        right = logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1)
+        return share_to_learn(right, self.focal) * nats
+
+
+def share_to_learn(right: Tensor, gamma: float) -> Tensor:
+    """What the focal loss (arXiv:1708.02002) weighs a loss by: (1 - p)^gamma for the probability ``right`` of what is
+    right. Where that is one, a gamma below one has no slope.
+    """
+    result: Tensor = (1 - right).clamp(min=torch.finfo(right.dtype).tiny) ** gamma
+    return result
 
 
 def dropped_otherwise(batch: Batch) -> Batch:

@@ -17,7 +17,7 @@ from myna.evaluation.metrics import exact_match, label_counts, macro_f1_of_label
 from myna.model.heads import Model
 from myna.tasks.classification import several, unknown_label
 from myna.tasks.examples import Example
-from myna.tasks.learning import Learning
+from myna.tasks.learning import Learning, share_to_learn
 from myna.tasks.whole import WholeTexts
 from myna.tokens.tokenizer import Tokenizer
 
@@ -65,7 +65,7 @@ class SeveralLabels:
         nats = F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
         if self.learning.focal:
             right = torch.where(wanted > 0, logits, -logits).sigmoid()
-            nats = (1 - right) ** self.learning.focal * nats
+            nats = share_to_learn(right, self.learning.focal) * nats
         if self.learning.class_weights is not None:
             nats = torch.where(wanted > 0, nats * self.learning.class_weights.to(nats.dtype), nats)
         return nats.sum(1)
