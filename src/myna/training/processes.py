@@ -66,7 +66,7 @@ class Processes:
 
     @contextlib.contextmanager
     def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
-        """A block in which ``waiting`` tells the signal that this process has received and not answered yet."""
+        """A block in which ``waiting`` tells the signal that this process has received; only one is answered."""
         yield
 
     @property
@@ -102,10 +102,11 @@ class Joined(Processes):
 
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._waiting: Callable[[], int | None] = lambda: None
+        self._answered = False
 
     @contextlib.contextmanager
     def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
-        self._waiting = waiting
+        self._waiting, self._answered = waiting, False
         try:
             yield
         finally:
@@ -139,7 +140,8 @@ class Joined(Processes):
         except Exception as error:
             own = error
             _claim()
-        said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": self._waiting()})
+        signal = None if self._answered else self._waiting()
+        said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": signal})
         if own is not None:
             raise own
         codes = [part["error"] for part in said if part["error"] is not None]
@@ -147,6 +149,8 @@ class Joined(Processes):
             raise ElsewhereError(codes[0])
         signals = [part["signal"] for part in said if part["signal"] is not None]
         if signals:
+            # The checkpoint that is made now is broken off neither by this signal nor by the one that often follows it.
+            self._answered = True
             raise error_of(signals[0])
         return [part["result"] for part in said]
 
