@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from myna import kinds
+from myna import kinds, stages
 from myna.errors import InputError
 from myna.kinds import KINDS
 from myna.planning import trial
@@ -144,3 +144,13 @@ def test_a_resolved_recipe_leaves_open_what_the_budget_chooses(tmp_path: Path) -
 def test_what_does_not_go_with_a_budget_is_refused(tmp_path: Path, change: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         small_recipe(tmp_path, (change,), OPEN)
+
+
+def test_several_processes_are_told_of_a_budget_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe(tmp_path, text=OPEN)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"pretrain.encoder: a budget is for one process; start it without"):
+        stages._run(recipe, tmp_path / "run", False, stages.Observer())
+    assert not (tmp_path / "run" / "corpus").exists()

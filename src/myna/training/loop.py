@@ -110,10 +110,10 @@ def train(
 
     ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``stable`` says the same
     of the stable part of ``wsd`` alone, where it does not depend on the length: one of a run of another length is gone
-    on with from there. ``validate`` gives
-    figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
-    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last. Where
-    it is given ``seconds``, its length is set anew by its own speed on the way, for it to end by then (:mod:`.pace`).
+    on with from there. ``validate`` gives figures with a ``score`` (higher is better), at the end of every epoch or
+    ``validations`` times in all. With ``keep_best`` the model is left with the weights of the best score, the first of
+    equals; else with the last. Where one process is given ``seconds``, the length is set anew by its own speed on the
+    way, for it to end by then (:mod:`.pace`).
 
     Where there are several processes (``training/processes.py``) all call it alike, and the first alone writes.
 
@@ -131,8 +131,6 @@ def train(
     schedule, optimizer = make_schedule(config, steps), make_optimizer(parallel.parameters, config)
     ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
     progress = _resume(folder, optimizer, ours, report, parallel)
-    if seconds is not None and group.count > 1:
-        raise InputError("a budget is for one process", remedy="say how long in tokens, steps or epochs")
     pace = Pace(folder, schedule, seconds)
     schedule = pace.schedule(progress.step)
     if progress.step:
