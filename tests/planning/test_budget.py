@@ -139,11 +139,19 @@ def test_a_resolved_recipe_leaves_open_what_the_budget_chooses(tmp_path: Path) -
     [
         ("pretrain.encoder.schedule=wsd", 'take "schedule" out'),
         ("pretrain.encoder.budget=soon", "budget"),
+        ("pretrain.encoder.cooldown_weights={ reviews = 1 }", "the last steps are known too late for cooldown_weights"),
     ],
 )
 def test_what_does_not_go_with_a_budget_is_refused(tmp_path: Path, change: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        small_recipe(tmp_path, (change,), OPEN)
+        small_recipe(tmp_path, ("pretrain.encoder.weights={ reviews = 1 }", change), OPEN)
+
+
+def test_a_time_for_all_is_refused_to_a_recipe_of_other_weights_at_the_end(tmp_path: Path) -> None:
+    weights = ("weights", "cooldown_weights")
+    recipe = small_recipe(tmp_path, tuple(f"pretrain.encoder.{name}={{ reviews = 1 }}" for name in weights))
+    with pytest.raises(InputError, match=r"\[pretrain.encoder\] has cooldown_weights"):
+        with_budget(recipe, "15m")
 
 
 def test_several_processes_are_told_of_a_budget_before_anything_is_done(
