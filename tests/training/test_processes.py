@@ -1,14 +1,16 @@
-"""Several processes answer a signal together."""
+"""Several processes meet, and answer a signal together."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch.distributed as dist
 
-from myna.training.processes import Joined
+from myna.errors import InputError, RunError
+from myna.training.processes import Joined, joined
 
 
 class Mirrored(Joined):
@@ -36,3 +38,27 @@ def test_a_signal_ends_what_they_do_once_and_not_the_checkpoint_that_is_made_the
         assert group.together(lambda: "written") == ["written", "written"]
     with group.answering(lambda: signal.SIGINT), pytest.raises(KeyboardInterrupt):
         group.together(lambda: 1)
+
+
+def test_they_meet_in_the_very_file_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[Path] = []
+
+    def meet(backend: str, store: dist.FileStore, **who: Any) -> None:
+        places.append(Path(store.path))
+        raise ValueError("enough")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MYNA_MEET", str(tmp_path / "run #1?"))
+    monkeypatch.setattr(dist, "init_process_group", meet)
+    with pytest.raises(RunError, match="did not find each other"), joined():
+        pass
+    assert places == [tmp_path / "run #1?"]
+
+
+def test_a_meeting_place_in_no_folder_is_told_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MYNA_MEET", str(tmp_path / "gone" / "here"))
+    with pytest.raises(InputError, match="is in no folder"), joined():
+        pass

@@ -186,10 +186,11 @@ def joined() -> Iterator[Processes]:
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_number("LOCAL_RANK", rank()) % torch.cuda.device_count())
-    meet = os.environ.get("MYNA_MEET")
-    place = "env://" if meet is None else f"file://{Path(meet).absolute()}"
+    meet = _meeting_place()
     try:
-        dist.init_process_group(backend, init_method=place, rank=rank(), world_size=count(), timeout=_PATIENCE)
+        # By a store and not by an address, in which some characters of a path mean something else.
+        store = None if meet is None else dist.FileStore(str(meet), count())  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=count(), timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         what = f"the processes of this run did not find each other ({str(error).splitlines()[0]})"
         raise RunError(what, remedy="start them with torchrun, all at one time") from error
@@ -216,6 +217,15 @@ def joined() -> Iterator[Processes]:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
         _Current.processes, _Current.store = ALONE, None
+
+
+def _meeting_place() -> Path | None:
+    """The file that ``MYNA_MEET`` names; where it cannot come to be, torch would wait for it for hours."""
+    given = os.environ.get("MYNA_MEET")
+    if given is not None and not Path(given).absolute().parent.is_dir():
+        remedy = "name a file that is not there yet, in a folder that is"
+        raise InputError(f"MYNA_MEET = {given} is in no folder", remedy=remedy)
+    return None if given is None else Path(given).absolute()
 
 
 def tells(error: BaseException) -> bool:
