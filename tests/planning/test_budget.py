@@ -12,6 +12,9 @@ from myna.errors import InputError
 from myna.kinds import KINDS
 from myna.planning import trial
 from myna.planning.budget import settle_finetuning, settle_pretraining, settled
+from myna.planning.ladder import models
+from myna.planning.prepared import prepare
+from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe, read_recipe, to_toml, with_budget
 from myna.training.pace import revisions
 
@@ -92,6 +95,23 @@ def test_a_fine_tuning_is_as_long_as_its_time(
     assert recipe.finetune["sentiment"].budget == "60s"
     # A look after each pass over some seven thousand tokens.
     assert 0.75 * seconds * 1000 < config.steps * config.batch_tokens < seconds * 1000
+
+
+def test_what_goes_on_from_a_chosen_model_is_measured_with_that(text: tuple[Recipe, Path], tmp_path: Path) -> None:
+    recipe, run = text
+    config, place = recipe.pretrain["encoder"], tmp_path / "pretrain" / "encoder"
+    (preset, parts), *_ = models(config.objective_settings().declaration())[1:]
+    place.mkdir(parents=True)
+    chosen = {"preset": preset, "model": parts, "steps": 40}
+    (place / "choice.json").write_text(json.dumps({"budget": "2m", "seconds": 9, "why": "", "settings": chosen}))
+    for kind in ("corpus", "tokenizer", "tokens"):
+        (tmp_path / kind).symlink_to(run / kind)
+    further = PretrainConfig(
+        objective="masked", corpus=["reviews"], tokenizer="characters", start_from="encoder", steps=9
+    )
+    recipe = recipe.model_copy(update={"pretrain": {"encoder": config, "further": further}})
+    described = prepare(recipe, tmp_path, "pretrain.further", tmp_path).model.config
+    assert (described.hidden_size, described.layers) == (192, 3)
 
 
 def test_a_training_with_a_budget_ends_and_goes_on_as_it_began(text: tuple[Recipe, Path], tmp_path: Path) -> None:
