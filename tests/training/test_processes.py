@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed as dist
 
+from myna import files
 from myna.errors import InputError, RunError
+from myna.training.machines import use_machines
 from myna.training.processes import Joined, joined
+from myna.training.settings import TrainingConfig
 
 
 class Mirrored(Joined):
@@ -62,3 +66,14 @@ def test_a_meeting_place_in_no_folder_is_told_and_not_waited_for(
     monkeypatch.setenv("MYNA_MEET", str(tmp_path / "gone" / "here"))
     with pytest.raises(InputError, match="is in no folder"), joined():
         pass
+
+
+def test_only_the_first_writes_down_what_it_goes_on_with(
+    group: Joined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = {"threads": torch.get_num_threads(), "micro_batch_tokens": 64, "torch": "1.0", "cpu": "OTHER"}
+    files.write_json(tmp_path / "machine.json", began)
+    group.rank = 1
+    monkeypatch.setattr(files, "write_json", None)
+    config = TrainingConfig(steps=1, threads=1)
+    assert use_machines(tmp_path, config, group, lambda: pytest.fail("chosen"), lambda what, share: None) == began
