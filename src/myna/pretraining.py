@@ -104,6 +104,8 @@ class PretrainConfig(TrainingConfig, ObjectiveTables):
             if self.cooldown_weights is not None:
                 raise ValueError("cooldown_weights go with weights, for the steps before")
             return self
+        if self.budget is not None and self.cooldown_weights is not None:
+            raise ValueError("with a budget the last steps are known too late for cooldown_weights; take them out")
         weights = [self.weights, self.cooldown_weights or {}]
         for name in self.corpus:
             if not any(given.get(name) for given in weights):

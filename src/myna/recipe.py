@@ -98,12 +98,16 @@ def in_every_training(recipe: Recipe, **settings: Any) -> Recipe:
 def with_budget(recipe: Recipe, budget: str) -> Recipe:
     """The recipe with a time, as 45m, for all trainings: a fine-tuning has half of what a pre-training has.
 
-    Raises an :class:`InputError` for what is no time.
+    Raises an :class:`InputError` for what is no time, and for weights of last steps, which are known too late then.
     """
     try:
         seconds = seconds_of(budget)
     except InputError as error:
         raise error.at("--budget") from None
+    for name, config in recipe.pretrain.items():
+        if config.cooldown_weights is not None:
+            what = f"[pretrain.{name}] has cooldown_weights, and with a budget its last steps are known too late"
+            raise InputError(what, where="--budget", remedy="take them out")
     parts = 2 * len(recipe.pretrain) + len(recipe.finetune)
 
     def given(weight: int) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def _run(recipe: Recipe, folder: Path, fresh: bool, observer: Observer) -> None:
         known.save()
         _keep_recipe(recipe, folder)
         due = [stage for stage in stages if fresh or stage.state != "done"]
+        _refuse_budgets(due)
         try:
             for number, stage in enumerate(due, 1):
                 observer.begin(stage, number, len(due))
@@ -136,6 +137,14 @@ def _run(recipe: Recipe, folder: Path, fresh: bool, observer: Observer) -> None:
             raise
         finally:
             observer.close()
+
+
+def _refuse_budgets(due: Sequence[Stage]) -> None:
+    """Raises an :class:`InputError` where several processes would each choose by its own clock."""
+    budgets = [stage.key for stage in due if stage.record.settings.get("budget") is not None]
+    if budgets and processes.count() > 1:
+        remedy = "start it without torchrun, or say how long in tokens, steps or epochs"
+        raise InputError("a budget is for one process", where=budgets[0], remedy=remedy)
 
 
 def run_folder(recipe: Recipe, to: Path | str | None = None) -> Path:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from myna import kinds
+from myna import kinds, stages
 from myna.errors import InputError
 from myna.kinds import KINDS
 from myna.planning import trial
 from myna.planning.budget import settle_finetuning, settle_pretraining, settled
+from myna.planning.ladder import models
+from myna.planning.prepared import prepare
+from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe, read_recipe, to_toml, with_budget
 from myna.training.pace import revisions
 
@@ -94,6 +97,23 @@ def test_a_fine_tuning_is_as_long_as_its_time(
     assert 0.75 * seconds * 1000 < config.steps * config.batch_tokens < seconds * 1000
 
 
+def test_what_goes_on_from_a_chosen_model_is_measured_with_that(text: tuple[Recipe, Path], tmp_path: Path) -> None:
+    recipe, run = text
+    config, place = recipe.pretrain["encoder"], tmp_path / "pretrain" / "encoder"
+    (preset, parts), *_ = models(config.objective_settings().declaration())[1:]
+    place.mkdir(parents=True)
+    chosen = {"preset": preset, "model": parts, "steps": 40}
+    (place / "choice.json").write_text(json.dumps({"budget": "2m", "seconds": 9, "why": "", "settings": chosen}))
+    for kind in ("corpus", "tokenizer", "tokens"):
+        (tmp_path / kind).symlink_to(run / kind)
+    further = PretrainConfig(
+        objective="masked", corpus=["reviews"], tokenizer="characters", start_from="encoder", steps=9
+    )
+    recipe = recipe.model_copy(update={"pretrain": {"encoder": config, "further": further}})
+    described = prepare(recipe, tmp_path, "pretrain.further", tmp_path).model.config
+    assert (described.hidden_size, described.layers) == (192, 3)
+
+
 def test_a_training_with_a_budget_ends_and_goes_on_as_it_began(text: tuple[Recipe, Path], tmp_path: Path) -> None:
     _, run = text
     tiny = "{ hidden_size = 16, layers = 1, heads = 1, feed_forward_size = 16, maximum_length = 32 }"
@@ -139,8 +159,26 @@ def test_a_resolved_recipe_leaves_open_what_the_budget_chooses(tmp_path: Path) -
     [
         ("pretrain.encoder.schedule=wsd", 'take "schedule" out'),
         ("pretrain.encoder.budget=soon", "budget"),
+        ("pretrain.encoder.cooldown_weights={ reviews = 1 }", "the last steps are known too late for cooldown_weights"),
     ],
 )
 def test_what_does_not_go_with_a_budget_is_refused(tmp_path: Path, change: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        small_recipe(tmp_path, (change,), OPEN)
+        small_recipe(tmp_path, ("pretrain.encoder.weights={ reviews = 1 }", change), OPEN)
+
+
+def test_a_time_for_all_is_refused_to_a_recipe_of_other_weights_at_the_end(tmp_path: Path) -> None:
+    weights = ("weights", "cooldown_weights")
+    recipe = small_recipe(tmp_path, tuple(f"pretrain.encoder.{name}={{ reviews = 1 }}" for name in weights))
+    with pytest.raises(InputError, match=r"\[pretrain.encoder\] has cooldown_weights"):
+        with_budget(recipe, "15m")
+
+
+def test_several_processes_are_told_of_a_budget_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe(tmp_path, text=OPEN)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"pretrain.encoder: a budget is for one process; start it without"):
+        stages._run(recipe, tmp_path / "run", False, stages.Observer())
+    assert not (tmp_path / "run" / "corpus").exists()

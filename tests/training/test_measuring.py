@@ -14,7 +14,7 @@ from myna.objectives.masked import MaskedLM
 from myna.settings import result_settings
 from myna.tokens.sampler import Sampler
 from myna.training import measuring
-from myna.training.measuring import Manner, Pace, choose, measure_step
+from myna.training.measuring import Manner, Speed, choose, measure_step
 from myna.training.settings import TrainingConfig
 
 from ..objectives.test_losses import BERT
@@ -44,9 +44,9 @@ def test_a_measured_step_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> Non
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         parameter.grad = gradient
     before, draws = weights(model), torch.random.get_rng_state()
-    pace = measure_step(model, objective, objective.items([STORE], 32), range(8), replace(USUAL, threads=2), key=3)
-    assert pace.tokens > 100
-    assert pace.seconds > 0
+    speed = measure_step(model, objective, objective.items([STORE], 32), range(8), replace(USUAL, threads=2), key=3)
+    assert speed.tokens > 100
+    assert speed.seconds > 0
     assert weights(model) == before
     assert torch.equal(torch.random.get_rng_state(), draws)
     assert threads == [threads[0], 2, threads[0]]
@@ -61,10 +61,10 @@ def test_a_run_that_measures_learns_what_it_learns_without(tmp_path: Path, monke
     measured: list[Manner] = []
     real = measuring.measure_step
 
-    def measure(model, objective, items, chosen, manner, key, **options) -> Pace:
+    def measure(model, objective, items, chosen, manner, key, **options) -> Speed:
         measured.append(manner)
         real(model, objective, items, chosen, manner, key, **options)
-        return Pace(manner, 1e-3 if manner == Manner(1, 512, "float32") else 1e-2, 1000)
+        return Speed(manner, 1e-3 if manner == Manner(1, 512, "float32") else 1e-2, 1000)
 
     monkeypatch.setattr(measuring, "measure_step", measure)
     monkeypatch.setattr(measuring, "LEAST_TOKENS", 20)
@@ -88,9 +88,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> dict[Manner, float]:
     """Rates of manners as they are put in here; 1000 tokens a second where none is."""
     rates: dict[Manner, float] = {}
 
-    def measure(model, objective, items, chosen, manner, key, **options) -> Pace:
+    def measure(model, objective, items, chosen, manner, key, **options) -> Speed:
         rates.setdefault(manner, 1000)
-        return Pace(manner, 1e-6 * 1000 / rates[manner], 8192)
+        return Speed(manner, 1e-6 * 1000 / rates[manner], 8192)
 
     monkeypatch.setattr(measuring, "measure_step", measure)
     return rates
@@ -131,7 +131,7 @@ def test_a_type_that_is_emulated_is_tried_once(made_up: dict[Manner, float]) -> 
 def test_a_short_run_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "measure_step", None)
     choice = chosen(changed(**AUTO), steps=9)
-    assert choice.paces == ()
+    assert choice.speeds == ()
     assert str(choice).startswith("too short a run to measure what is fastest: ")
 
 
@@ -139,11 +139,11 @@ def test_measuring_ends_when_its_share_of_the_run_is_spent(monkeypatch: pytest.M
     now = [0.0]
     passes: list[float] = []
 
-    def measure(model, objective, items, chosen, manner, key, repeats: int = 2, limit: float = 0.0) -> Pace:
+    def measure(model, objective, items, chosen, manner, key, repeats: int = 2, limit: float = 0.0) -> Speed:
         tokens = int(items.lengths[list(chosen)].sum())
         now[0] += (repeats + 1) * tokens / 1000
         passes.append((repeats + 1) * tokens / 1000)
-        return Pace(manner, tokens / 1000, tokens)
+        return Speed(manner, tokens / 1000, tokens)
 
     monkeypatch.setattr(measuring, "measure_step", measure)
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])

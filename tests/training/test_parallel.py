@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myna.errors import InputError
 from myna.tokens.sampler import Sampler, micro_batches, share
-from myna.training.parallel import Processes, wrap
+from myna.training.parallel import Processes, Shards, wrap
 from myna.training.settings import TrainingConfig
 
 from ..objectives.test_all import CASES, made
@@ -165,3 +166,11 @@ def test_an_optimizer_of_whole_matrices_is_refused_where_they_are_cut(optimizer:
     config = TrainingConfig(steps=1, parallel="fsdp", optimizer=optimizer)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=f'optimizer = "{optimizer}" looks at whole matrices.*take parallel = "ddp"'):
         wrap(model, objective.modules(), config, Two())
+
+
+def test_a_step_that_moves_nothing_has_a_norm_of_zero_where_matrices_are_cut() -> None:
+    shards = Shards.__new__(Shards)
+    shards.processes, shards.parameters = Processes(), {"weight": torch.nn.Parameter(torch.ones(2, 3))}
+    assert shards.norm().item() == 0.0
+    shards.parameters["weight"].grad = torch.full((2, 3), 2.0)
+    assert shards.norm().item() == pytest.approx(24**0.5)

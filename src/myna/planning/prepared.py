@@ -79,6 +79,9 @@ def prepare(recipe: Recipe, run: Path, key: str, scratch: Path, exact: bool = Tr
     Where the text is not ``exact``, but a sample, the model has as many pieces as the recipe asks for.
     """
     kind, _, name = key.partition(".")
+    # What a budget chose for one that this starts from is in its folder.
+    known = {other: settled(config, run / "pretrain" / other) for other, config in recipe.pretrain.items()}
+    recipe = recipe.model_copy(update={"pretrain": known})
     if kind == "pretrain":
         return _pretraining(recipe, run, recipe.pretrain[name], scratch, exact)
     return _finetuning(recipe, run, recipe.finetune[name], exact)
@@ -162,7 +165,7 @@ def _origin(recipe: Recipe, run: Path, config: FinetuneConfig, tokenizer: Tokeni
     elif name not in recipe.pretrain:
         return empty_model(read_settings(Path(name)))[0]
     else:
-        start = settled(recipe.pretrain[name], run / "pretrain" / name)
+        start = recipe.pretrain[name]
         kind = start.objective_settings().declaration().head
         described = _description(recipe, start, tokenizer, exact)
     with torch.device("meta"):

@@ -48,8 +48,8 @@ Report = Callable[[str, float], None]
 class Progress:
     """What a run knows of itself beside its weights; all of it is in a checkpoint.
 
-    ``validated`` is the last step with a validation, ``skipped`` the steps (from 1) whose batch was left out,
-    ``best_sha256`` that of the kept weights of the best score.
+    ``validated`` is the last step with a validation, ``worse`` how many of them came after the best one, ``skipped``
+    the steps (from 1) whose batch was left out, ``best_sha256`` that of the kept weights of the best score.
     """
 
     step: int = 0
@@ -58,6 +58,7 @@ class Progress:
     best: dict[str, Any] | None = None
     best_sha256: str | None = None
     validated: int = 0
+    worse: int = 0
     skipped: list[int] = field(default_factory=list)
 
 
@@ -110,10 +111,10 @@ def train(
 
     ``identity`` says which run this is; a checkpoint of another one is an :class:`InputError`. ``stable`` says the same
     of the stable part of ``wsd`` alone, where it does not depend on the length: one of a run of another length is gone
-    on with from there. ``validate`` gives
-    figures with a ``score`` (higher is better), at the end of every epoch or ``validations`` times in all. With
-    ``keep_best`` the model is left with the weights of the best score, the first of equals; else with the last. Where
-    it is given ``seconds``, its length is set anew by its own speed on the way, for it to end by then (:mod:`.pace`).
+    on with from there. ``validate`` gives figures with a ``score`` (higher is better), at the end of every epoch or
+    ``validations`` times in all. With ``keep_best`` the model is left with the weights of the best score, the first of
+    equals; else with the last. Where one process is given ``seconds``, the length is set anew by its own speed on the
+    way, for it to end by then (:mod:`.pace`).
 
     Where there are several processes (``training/processes.py``) all call it alike, and the first alone writes.
 
@@ -131,8 +132,6 @@ def train(
     schedule, optimizer = make_schedule(config, steps), make_optimizer(parallel.parameters, config)
     ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
     progress = _resume(folder, optimizer, ours, report, parallel)
-    if seconds is not None and group.count > 1:
-        raise InputError("a budget is for one process", remedy="say how long in tokens, steps or epochs")
     pace = Pace(folder, schedule, seconds)
     schedule = pace.schedule(progress.step)
     if progress.step:
@@ -198,7 +197,7 @@ def _go_on(
                 with run.interrupts.held():
                     _save(run)
                 saved, saved_step = time.monotonic(), progress.step
-            if progress.step >= steps or _is_stale(run, due):
+            if progress.step >= steps or _is_stale(run):
                 return
             _step(run, began, report)
     except (KeyboardInterrupt, SystemExit):
@@ -319,21 +318,18 @@ def _note_validation(run: _Training, figures: dict[str, float]) -> None:
     progress = run.progress
     _log(run, {"validation": figures})
     progress.validated = progress.step
+    progress.worse += 1
     if progress.best is None or figures["score"] > progress.best["score"]:
-        progress.best = {"step": progress.step, "score": figures["score"]}
+        progress.best, progress.worse = {"step": progress.step, "score": figures["score"]}, 0
         if run.keeps_best:
             weights = run.parallel.wholes()
             kept = checkpoint.save_best(run.folder, weights, progress.step) if run.processes.first else None
             progress.best_sha256 = run.processes.from_first(kept)
 
 
-def _is_stale(run: _Training, due: set[int]) -> bool:
+def _is_stale(run: _Training) -> bool:
     """Whether as many validations as ``patience`` says have come after the best one."""
-    progress, patience = run.progress, run.config.patience
-    if patience is None or progress.best is None:
-        return False
-    best = int(progress.best["step"])
-    return sum(best < step <= progress.validated for step in due) >= patience
+    return run.config.patience is not None and run.progress.worse >= run.config.patience
 
 
 def _is_kept(run: _Training) -> bool:
@@ -372,11 +368,13 @@ def _resume(folder: Path, optimizer: Optimizers, ours: Owner, report: Report, pa
             remedy="remove that folder, or run in another one with --to",
         )
     checkpoint.restore(newest, optimizer, parallel.own)
+    progress = Progress(**{name: newest.state[name] for name in vars(Progress()) if name in newest.state})
     if not ours.owns(newest.state):
+        progress.worse = 0  # Whose patience was at its end is not for a run that shall be longer.
         if parallel.processes.first:
-            _forget_bad(folder, newest.state["step"])
+            _forget_bad(folder, progress.step)
         parallel.processes.together(lambda: None)
-    return Progress(**{name: newest.state[name] for name in vars(Progress()) if name in newest.state})
+    return progress
 
 
 def _log(run: _Training, figures: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from myna import files
-from myna.training.machine import use_machine
+from myna.training.machine import use_machine, use_settings
 from myna.training.measuring import Choice
 from myna.training.processes import Processes, local_count
 from myna.training.settings import TrainingConfig
@@ -23,10 +23,11 @@ def use_machines(
     choose: Callable[[], Choice],
     report: Callable[[str, float], None],
 ) -> dict[str, Any]:
-    """What :func:`~myna.training.machine.use_machine` does, in each process; ``machine.json`` says how many there are.
+    """What :func:`~myna.training.machine.use_machine` does, for all; ``machine.json`` says how many they are.
 
-    The first process chooses for all. Where a run goes on in another number of them its sums are added up in another
-    order: that is said, and ``resumed`` there. Without ``threads`` each has its share of the processors of its machine.
+    The first one chooses and writes, and the others use what it wrote. Where a run goes on in another number of them
+    its sums are added up in another order: that is said, and ``resumed`` there. Without ``threads`` each has its share
+    of the processors of its machine.
     """
     if processes.count > 1 and not isinstance(config.threads, int):
         torch.set_num_threads(max(1, _processors() // local_count()))
@@ -37,7 +38,10 @@ def use_machines(
         machine["processes"] = processes.count
         files.write_json(folder / "machine.json", machine)
     processes.together(lambda: None)
-    return machine if processes.first else use_machine(folder, config, choose, _silent)
+    if not processes.first:
+        machine = files.read_json(folder / "machine.json")
+        use_settings(machine["threads"])
+    return machine
 
 
 def _note_other_count(folder: Path, threads: int, count: int, report: Callable[[str, float], None]) -> None:
@@ -53,7 +57,3 @@ def _note_other_count(folder: Path, threads: int, count: int, report: Callable[[
 def _processors() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _silent(what: str, share: float) -> None:
-    pass

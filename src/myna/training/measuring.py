@@ -52,7 +52,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Speed:
     """What a step took: ``seconds`` of the clock for ``tokens``."""
 
     manner: Manner
@@ -75,7 +75,7 @@ def measure_step(
     *,
     repeats: int = 2,
     limit: float = MOST_SECONDS,
-) -> Pace:
+) -> Speed:
     """The time of one step over the items ``chosen``, without its update: the fastest of ``repeats``, warmed up once.
 
     Batches are made as ``key`` says. After ``limit`` seconds nothing is repeated. Weights, their gradients, buffers,
@@ -96,7 +96,7 @@ def measure_step(
             times.append(time.perf_counter() - began)
             if sum(times) > limit:
                 break
-    return Pace(manner, min(times[1:] or times), sum(batch.size for batch in batches))
+    return Speed(manner, min(times[1:] or times), sum(batch.size for batch in batches))
 
 
 @contextlib.contextmanager
@@ -122,21 +122,21 @@ def untouched(model: Model, objective: Objective) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Choice:
-    """The manner of a run and the ``paces`` it was chosen by: none where nothing was to be measured or no time was."""
+    """The manner of a run and the ``speeds`` it was chosen by: none where nothing was to be measured or no time was."""
 
     manner: Manner
-    paces: tuple[Pace, ...] = ()
+    speeds: tuple[Speed, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """What ``machine.json`` keeps of it."""
-        rows = [{**asdict(pace.manner), "tokens_per_second": round(pace.tokens_per_second)} for pace in self.paces]
+        rows = [{**asdict(speed.manner), "tokens_per_second": round(speed.tokens_per_second)} for speed in self.speeds]
         return {**asdict(self.manner), **({"measured": rows} if rows else {})}
 
     def __str__(self) -> str:
-        if len(self.paces) < 2:
+        if len(self.speeds) < 2:
             return f"too short a run to measure what is fastest: {self.manner}"
-        rates = {pace.manner: pace.tokens_per_second for pace in self.paces}
-        usual = self.paces[0].manner
+        rates = {speed.manner: speed.tokens_per_second for speed in self.speeds}
+        usual = self.speeds[0].manner
         beside = "" if self.manner == usual else f"; without {rates[usual]:,.0f}"
         return f"chosen by measurement: {self.manner} ({rates[self.manner]:,.0f} tokens/s{beside})"
 
@@ -198,19 +198,19 @@ def _fastest(
     affordable = int((ends - time.perf_counter()) * first.tokens_per_second / 36)
     probe = _some_of(items, chosen, min(MOST_TOKENS, max(LEAST_TOKENS, affordable)))
     pass_seconds = int(items.lengths[probe].sum()) / first.tokens_per_second
-    paces: list[Pace] = []
+    speeds: list[Speed] = []
 
-    def try_out(manner: Manner) -> Pace | None:
-        """Its pace, or None where there is no time for it, or no memory."""
+    def try_out(manner: Manner) -> Speed | None:
+        """Its speed, or None where there is no time for it, or no memory."""
         left = ends - time.perf_counter()
         if left < 3 * pass_seconds:
             return None
         try:
-            pace = measure_step(model, objective, items, probe, manner, key, limit=left)
+            speed = measure_step(model, objective, items, probe, manner, key, limit=left)
         except torch.OutOfMemoryError:
             return None
-        paces.append(pace)
-        return pace
+        speeds.append(speed)
+        return speed
 
     best = try_out(usual)
     if best is None:
@@ -222,8 +222,8 @@ def _fastest(
         other: Precision = "float32" if best.manner.precision == "bfloat16" else "bfloat16"
         types.append(try_out(replace(best.manner, precision=other)) or best)
     # Where a processor has no such products they are emulated, and more of them would take all the time.
-    likely = [pace for pace in types if 1.5 * pace.tokens_per_second >= best.tokens_per_second]
-    for of_type in sorted(likely, key=lambda pace: -pace.tokens_per_second):
+    likely = [speed for speed in types if 1.5 * speed.tokens_per_second >= best.tokens_per_second]
+    for of_type in sorted(likely, key=lambda speed: -speed.tokens_per_second):
         best = _faster(best, of_type)
         for tokens in MICRO_BATCHES if "micro_batch_tokens" in asked else ():
             # Larger ones take more memory: they are tried only while that pays.
@@ -232,10 +232,10 @@ def _fastest(
             if tokens != of_type.manner.micro_batch_tokens and tokens < 2 * of_type.tokens:
                 of_type = _faster(of_type, try_out(replace(of_type.manner, micro_batch_tokens=tokens)))
         best = _faster(best, of_type)
-    return Choice(best.manner, tuple(paces))
+    return Choice(best.manner, tuple(speeds))
 
 
-def _faster(best: Pace, other: Pace | None) -> Pace:
+def _faster(best: Speed, other: Speed | None) -> Speed:
     return other if other is not None and other.tokens_per_second > WORTH * best.tokens_per_second else best
 
 

@@ -273,9 +273,10 @@ class Shards(Alone):
 
     def norm(self) -> Tensor:
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norms = torch._foreach_norm(gradients)
+        norms = torch._foreach_norm(gradients) if gradients else ()
         square = sum(float(norm) ** 2 for norm in norms)
-        return torch.tensor(sum(self.processes.gather(square)) ** 0.5, dtype=gradients[0].dtype)
+        dtype = next(iter(self.parameters.values())).dtype
+        return torch.tensor(sum(self.processes.gather(square)) ** 0.5, dtype=dtype)
 
     def agreed(self, fault: str | None) -> str | None:
         return next((found for found in self.processes.gather(fault) if found is not None), None)

@@ -66,7 +66,7 @@ class Processes:
 
     @contextlib.contextmanager
     def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
-        """A block in which ``waiting`` tells the signal that this process has received and not answered yet."""
+        """A block in which ``waiting`` tells the signal that this process has received; only one is answered."""
         yield
 
     @property
@@ -102,10 +102,11 @@ class Joined(Processes):
 
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._waiting: Callable[[], int | None] = lambda: None
+        self._answered = False
 
     @contextlib.contextmanager
     def answering(self, waiting: Callable[[], int | None]) -> Iterator[None]:
-        self._waiting = waiting
+        self._waiting, self._answered = waiting, False
         try:
             yield
         finally:
@@ -139,7 +140,8 @@ class Joined(Processes):
         except Exception as error:
             own = error
             _claim()
-        said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": self._waiting()})
+        signal = None if self._answered else self._waiting()
+        said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": signal})
         if own is not None:
             raise own
         codes = [part["error"] for part in said if part["error"] is not None]
@@ -147,6 +149,8 @@ class Joined(Processes):
             raise ElsewhereError(codes[0])
         signals = [part["signal"] for part in said if part["signal"] is not None]
         if signals:
+            # The checkpoint that is made now is broken off neither by this signal nor by the one that often follows it.
+            self._answered = True
             raise error_of(signals[0])
         return [part["result"] for part in said]
 
@@ -182,10 +186,11 @@ def joined() -> Iterator[Processes]:
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_number("LOCAL_RANK", rank()) % torch.cuda.device_count())
-    meet = os.environ.get("MYNA_MEET")
-    place = "env://" if meet is None else f"file://{Path(meet).absolute()}"
+    meet = _meeting_place()
     try:
-        dist.init_process_group(backend, init_method=place, rank=rank(), world_size=count(), timeout=_PATIENCE)
+        # By a store and not by an address, in which some characters of a path mean something else.
+        store = None if meet is None else dist.FileStore(str(meet), count())  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=count(), timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         what = f"the processes of this run did not find each other ({str(error).splitlines()[0]})"
         raise RunError(what, remedy="start them with torchrun, all at one time") from error
@@ -212,6 +217,15 @@ def joined() -> Iterator[Processes]:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
         _Current.processes, _Current.store = ALONE, None
+
+
+def _meeting_place() -> Path | None:
+    """The file that ``MYNA_MEET`` names; where it cannot come to be, torch would wait for it for hours."""
+    given = os.environ.get("MYNA_MEET")
+    if given is not None and not Path(given).absolute().parent.is_dir():
+        remedy = "name a file that is not there yet, in a folder that is"
+        raise InputError(f"MYNA_MEET = {given} is in no folder", remedy=remedy)
+    return None if given is None else Path(given).absolute()
 
 
 def tells(error: BaseException) -> bool:
