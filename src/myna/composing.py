@@ -15,16 +15,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from myna import files
 from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
 from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
-from myna.corpus.readers import read_file
+from myna.corpus.readers import file_of, read_file
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.recipe import Recipe, recipe_of
 from myna.recipe_errors import near
+from myna.settings import reason
 from myna.tokens.characters import han
 
 # The verb's names of tasks, and the fields that each is read from; of several choices the first that is there.
@@ -165,9 +168,9 @@ def _source(
 ) -> tuple[SourceConfig, tuple[str, ...], str]:
     """How the files are read, the fields that are there, and the task of the recipe that these are for."""
     try:
-        source = SourceConfig(path=str(train), **columns)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise InputError(f"{' '.join(str(error).split())[:120]}", where="--set") from None
+        source = SourceConfig.model_validate({"path": str(train), **columns})
+    except ValidationError as error:
+        raise InputError(reason(error), where="--set", remedy="see docs/tasks.md for what it takes") from None
     formats = {file.format for file in as_tables(source)}
     sample, where = sample_of(source)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
@@ -236,35 +239,39 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     """Reads every row of every file, and says what the training text is."""
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
-    first: dict[str, int] = {}
+    first: dict[str, tuple[Path, int | None]] = {}
     parts: set[Split] = set()
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
         for row in _rows(source):
-            where = {"where": Path(source.path), "line": row.line}
+            file = file_of(Path(source.path), row)
             for text, what in ((row.text, "text"), (row.pair, "second text")):
                 # What cannot be seen is cleaned away, and nothing would be left to answer.
                 if text is not None and not INVISIBLE.sub("", text).strip():
-                    raise InputError(f"the {what} of this row is empty", **where, remedy="take the row out")  # type: ignore[arg-type]
+                    raise InputError(
+                        f"the {what} of this row is empty", where=file, line=row.line, remedy="take the row out"
+                    )
             names = _names(row, fields)
             if names is None:
                 what = f"this row has no {' and '.join(fields[1:])}"
-                raise InputError(what, **where, remedy="give every row one, or take it out")  # type: ignore[arg-type]
+                remedy = "give every row one, or take it out"
+                raise InputError(what, where=file, line=row.line, remedy=remedy)
             for name in names:
                 if split != "train" and name not in seen and not plain:
                     what = f"training has no example of {name!r}"
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
-                    raise InputError(what, **where, remedy=remedy)  # type: ignore[arg-type]
+                    raise InputError(what, where=file, line=row.line, remedy=remedy)
             if split == "train":
                 parts |= set() if source.split or row.split is None else {row.split}
-                first |= {name: row.line for name in names if name not in seen}
+                first |= {name: (file, row.line) for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
     single = [name for name, count in seen.items() if count == 1 and not plain]
     if single:
         what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
-        raise InputError(what, where=Path(sources["train"].path), line=first[single[0]], remedy=remedy)
+        file, line = first[single[0]]
+        raise InputError(what, where=file, line=line, remedy=remedy)
     letters = {character: count for character, count in alphabet.items() if character.isalpha()}
     chinese = sum(n for c, n in letters.items() if han(c)[0]) >= 0.3 * max(1, sum(letters.values()))
     # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han

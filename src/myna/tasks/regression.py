@@ -76,7 +76,9 @@ class OneNumber:
         if self.deviation <= 1e-9 * max(1.0, abs(self.mean)):
             what = f"every example has the value {values[0]:g}"
             raise InputError(what, remedy="add examples of other values")
-        if model.head.output.bias is None:  # type: ignore[union-attr]
+        output = model.head.output
+        assert isinstance(output, torch.nn.Linear)
+        if output.bias is None:
             self.mean, self.deviation = 0.0, float(np.sqrt(np.square(values).mean()))
 
     def settle(self, model: Model) -> None:
