@@ -31,7 +31,8 @@ from myna.training.arithmetic import useful_flops
 from myna.training.batches import make_batches, total_counts
 from myna.training.machine import matrix_gflops, peak_bytes, resident_bytes, use_settings
 from myna.training.optimizers import Optimizers, make_optimizer
-from myna.training.precision import computing
+from myna.training.parallel import Alone
+from myna.training.processes import ALONE
 from myna.training.recompute import recomputing
 from myna.training.sampling import AnySampler, make_sampler
 
@@ -133,12 +134,10 @@ def _gradients(
     """Leaves the gradients of a step, or of as many of its batches as there is time for, and gives their share."""
     optimizer.zero_grad()
     counts, began, done = total_counts(batches), time.monotonic(), list[Batch]()
+    alone = Alone(prepared.model, {}, ALONE, prepared.manner.precision)
     # In the loop's own order: what an allocator holds depends on which sizes come after which.
     for batch in batches:
-        with computing(prepared.model, prepared.manner.precision):
-            loss = prepared.objective.loss(prepared.model, batch).total(counts)
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss.item()
+        alone.backward(prepared.objective, prepared.model, [batch], counts)
         done.append(batch)
         if time.monotonic() - began > seconds:
             break
