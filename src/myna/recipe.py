@@ -98,7 +98,8 @@ def in_every_training(recipe: Recipe, **settings: Any) -> Recipe:
 def with_budget(recipe: Recipe, budget: str) -> Recipe:
     """The recipe with a time, as 45m, for all trainings: a fine-tuning has half of what a pre-training has.
 
-    Raises an :class:`InputError` for what is no time, and for weights of last steps, which are known too late then.
+    Raises an :class:`InputError` for what is no time, for weights of last steps, which are known too late
+    then, and for another schedule than the line that a budget has.
     """
     try:
         seconds = seconds_of(budget)
@@ -108,6 +109,11 @@ def with_budget(recipe: Recipe, budget: str) -> Recipe:
         if config.cooldown_weights is not None:
             what = f"[pretrain.{name}] has cooldown_weights, and with a budget its last steps are known too late"
             raise InputError(what, where="--budget", remedy="take them out")
+    for kind in ("pretrain", "finetune"):
+        for name, config in getattr(recipe, kind).items():
+            if "schedule" in config.model_fields_set and config.schedule != "linear":
+                what = f'[{kind}.{name}] has schedule = "{config.schedule}", and a budget lets the rate fall in a line'
+                raise InputError(what, where="--budget", remedy='take "schedule" out')
     parts = 2 * len(recipe.pretrain) + len(recipe.finetune)
 
     def given(weight: int) -> dict[str, Any]:

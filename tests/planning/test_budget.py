@@ -174,6 +174,12 @@ def test_a_time_for_all_is_refused_to_a_recipe_of_other_weights_at_the_end(tmp_p
         with_budget(recipe, "15m")
 
 
+def test_a_time_for_all_is_refused_to_a_recipe_of_another_schedule(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, ('pretrain.encoder.schedule="wsd"', "pretrain.encoder.warmup_steps=2"))
+    with pytest.raises(InputError, match=r'\[pretrain.encoder\] has schedule = "wsd"'):
+        with_budget(recipe, "15m")
+
+
 def test_several_processes_are_told_of_a_budget_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
