@@ -103,8 +103,14 @@ def compose(
 def deliver(composed: Composed, run: Path) -> None:
     """Puts the model of a run that is done, and its predictions for the test examples, into the run's own folder.
 
-    The predictions of a test file are one for each of its rows, in their order.
+    The predictions of a test file are one for each of its rows, in their order. A run that another process has taken by
+    now is a :class:`~myna.errors.RunError`.
     """
+    with files.lock(run):
+        _deliver(composed, run)
+
+
+def _deliver(composed: Composed, run: Path) -> None:
     stage = run / "finetune" / composed.name
     with files.new_folder(run / "model") as place:
         shutil.copytree(stage / "model", place, dirs_exist_ok=True)
