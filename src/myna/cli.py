@@ -376,8 +376,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     # Read when torch is imported: as many threads as were asked for compute each time, and so the same sums.
     os.environ.update(OMP_DYNAMIC="FALSE", MKL_DYNAMIC="FALSE")
-    # Threads that wait spin, by default so long that a step beside busy processes takes ten times its time; without
-    # spinning at all, small models lose 40 % on a quiet machine (docs/performance.md).
+    # Threads that wait spin, by default so long that they burn the time of others on a shared machine; without
+    # spinning at all, small models lose a third on a quiet one (docs/performance.md).
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
         os.environ["GOMP_SPINCOUNT"] = "10000"
     for stream in (sys.stdout, sys.stderr):
