@@ -2,9 +2,9 @@
 
     python benchmarks/threads.py [--json] [--row NAME] [--repeats N] [--threads N]
 
-Forward and backward of a training step over 1,024 tokens with all cores (or ``--threads``), in tokens a second. In
-``alone`` (a bert-mini) and ``alone-small`` (a cnn-tiny) nothing else is done; in ``shared`` (a bert-mini) another process
-keeps each core busy. Ours has ``GOMP_SPINCOUNT=10000``; one peer spins as torch has it, the other sleeps at once.
+Forward and backward of a training step over 1,024 tokens with all cores (or ``--threads``), in tokens a second.
+``alone`` (a bert-mini) and ``alone-small`` (a cnn-tiny): nothing else is done; ``shared`` (a bert-mini): another
+process keeps each core busy. Ours has ``GOMP_SPINCOUNT=10000``; one peer spins as torch has it, the other sleeps.
 """
 
 from __future__ import annotations
