@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from myna import cli, inspection
+from myna.commands import printing, using
 from myna.errors import InputError
 from myna.inference import loaded
 from myna.inference.generate import Generated
@@ -200,11 +201,11 @@ def test_commands_are_shown_as_they_can_be_pasted(monkeypatch: pytest.MonkeyPatc
     own.write_text("", encoding="utf-8")
     own.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(own)])
-    assert cli.program() == shlex.quote(str(own))
+    assert printing.program() == shlex.quote(str(own))
     monkeypatch.setenv("PATH", str(own.parent))
-    assert cli.program() == "myna"
+    assert printing.program() == "myna"
     monkeypatch.setattr(sys, "argv", ["/x/myna/__main__.py"])
-    assert cli.program() == f"{sys.executable} -m myna"
+    assert printing.program() == f"{sys.executable} -m myna"
 
 
 # ---------------------------------------------------------------------------------------------- predict and generate
@@ -218,7 +219,7 @@ def test_predict_answers_one_text(myna: Call, model: None) -> None:
 def test_predict_answers_a_file_in_its_order(
     myna: Call, model: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_TEXTS_AT_A_TIME", 2)
+    monkeypatch.setattr(using, "_TEXTS_AT_A_TIME", 2)
     (tmp_path / "t.txt").write_text("三个字\n二字\n一\n", encoding="utf-8")
     (tmp_path / "t.jsonl").write_text('{"text": "a\\nbc"}\n{"text": "d"}\n', encoding="utf-8")
     code, out, err = myna("predict", "m", "--file", "t.txt", "--json")

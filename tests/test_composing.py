@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from myna import cli, composing
+from myna.commands import training
 from myna.composing import compose
 from myna.errors import InputError
 from myna.inference.loaded import load
@@ -242,7 +243,7 @@ def test_of_several_processes_only_the_first_delivers(write: Any, monkeypatch: p
     monkeypatch.setattr(composing, "deliver", lambda *_: delivered.append(1))
     for rank in (1, 0):
         monkeypatch.setattr("myna.training.processes.rank", lambda rank=rank: rank)
-        cli.finetune("classification", "bert-micro", train, Path("out"))
+        training.finetune("classification", "bert-micro", train, Path("out"))
         assert len(delivered) == 1 - rank
 
 

@@ -7,7 +7,6 @@ differences) and ``predictions.jsonl``. Long texts are read whole, whatever trai
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,20 +16,18 @@ import numpy as np
 from myna import files
 from myna.corpus.document import Corpus
 from myna.corpus.sources import SourceConfig
-from myna.evaluation import metrics
+from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
 from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
-from myna.tasks.classification import Classified
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
-from myna.tasks.multilabel import Labelled, Multilabel
-from myna.tasks.regression import VALUE, Valued
-from myna.tasks.tagging import Tagged, Tagging
-from myna.tasks.viterbi import spans_of
-from myna.tasks.words import TaggedWords, TagsOfWords, are_bio, words_of
+from myna.tasks.multilabel import Multilabel
+from myna.tasks.regression import VALUE
+from myna.tasks.tagging import Tagging
+from myna.tasks.words import TagsOfWords, are_bio
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -94,146 +91,12 @@ def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
 
 def _judge(
     loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    if all(isinstance(prediction, Classified) for prediction in said):
-        return _judge_labels(loaded, examples, said, seed, simple)
-    if all(isinstance(prediction, Tagged) for prediction in said):
-        return _judge_spans(examples, said, seed, simple)
-    if all(isinstance(prediction, Labelled) for prediction in said):
-        return _judge_several_labels(loaded, examples, said, seed, simple)
-    if all(isinstance(prediction, Valued) for prediction in said):
-        return _judge_values(examples, said, seed, simple)
-    if all(isinstance(prediction, TaggedWords) for prediction in said):
-        return _judge_words(loaded, examples, said, seed, simple)
-    return _judge_by_task(loaded, examples, said, seed), {"kind": "other"}
-
-
-def _judge_labels(
-    loaded: Loaded, examples: Sequence[Example], said: Sequence[Classified], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    labels = list(loaded.labels)
-    expected, ours = [example.label or "" for example in examples], [each.label for each in said]
-    scores = Scores(seed)
-    scores.add_labels(expected, ours, simple.labels(examples) if simple else {}, labels)
-    cells = metrics.confusion(expected, ours, labels)
-    figures = zip(
-        labels,
-        metrics.precision_by_class(cells).tolist(),
-        metrics.recall_by_class(cells).tolist(),
-        metrics.f1_by_class(cells).tolist(),
-        cells.sum(1).tolist(),
-        strict=True,
-    )
-    names = ("label", "precision", "recall", "f1", "examples")
-    return scores, {
-        "kind": "classification",
-        "labels": labels,
-        "confusion": cells.tolist(),
-        "by_label": [dict(zip(names, row, strict=True)) for row in figures],
-        "differences": scores.differences,
-    }
-
-
-def _judge_spans(
-    examples: Sequence[Example], said: Sequence[Tagged], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    expected = [set(example.spans or ()) for example in examples]
-    ours = [set(each.spans) for each in said]
-    others = simple.spans(examples) if simple else {}
-    scores = Scores(seed)
-    scores.add(
-        "entity_f1",
-        metrics.micro_f1,
-        metrics.entity_counts(expected, ours),
-        {name: metrics.entity_counts(expected, found) for name, found in others.items()},
-    )
-    names = sorted({span.label for line in (*expected, *ours) for span in line})
-    rows = [_row(name, metrics.entity_counts(expected, ours, name).sum(0)) for name in names]
-    return scores, {"kind": "tagging", "by_label": rows, "differences": scores.differences}
-
-
-def _judge_several_labels(
-    loaded: Loaded, examples: Sequence[Example], said: Sequence[Labelled], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    labels, expected = list(loaded.labels), [example.labels or () for example in examples]
-    ours = metrics.label_counts(expected, [each.chosen for each in said], labels)
-    found = simple.several_labels(examples) if simple else {}
-    others = {name: metrics.label_counts(expected, each, labels) for name, each in found.items()}
-    scores = Scores(seed)
-    scores.add("micro_f1", metrics.micro_f1_of_labels, ours, others)
-    scores.add("macro_f1", metrics.macro_f1_of_labels, ours, others)
-    scores.add("exact_match", metrics.exact_match, ours, others)
-    rows = [_row(label, counts_of) for label, counts_of in zip(labels, ours.sum(0)[:-1], strict=True)]
-    return scores, {"kind": "multilabel", "by_label": rows, "differences": scores.differences}
-
-
-def _judge_values(
-    examples: Sequence[Example], said: Sequence[Valued], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    expected = np.array([example.value for example in examples], np.float64)
-    everyone = {"": np.array([each.value for each in said]), **(simple.values(examples) if simple else {})}
-    sums = {name: metrics.moments(expected, each) for name, each in everyone.items()}
-    # Ranks are those among all of the texts, in every draw of them.
-    ranked = {name: metrics.moments(metrics.ranks(expected), metrics.ranks(each)) for name, each in everyone.items()}
-    scores = Scores(seed)
-    for name, metric, statistics in (
-        ("r2", metrics.r_squared, sums),
-        ("pearson", metrics.pearson, sums),
-        ("spearman", metrics.pearson, ranked),
-        ("mean_absolute_error", metrics.mean_absolute_error, sums),
-    ):
-        scores.add(name, metric, statistics[""], {key: each for key, each in statistics.items() if key})
-    return scores, {"kind": "regression", "differences": scores.differences}
-
-
-def _judge_words(
-    loaded: Loaded, examples: Sequence[Example], said: Sequence[TaggedWords], seed: int, simple: Simple | None
-) -> tuple[Scores, dict[str, Any]]:
-    expected = [example.tags or () for example in examples]
-    everyone: dict[str, Sequence[Sequence[str]]] = {"": [each.tags for each in said]}
-    everyone |= simple.tags(examples) if simple else {}
-    scores, rows = Scores(seed), []
-    if are_bio(loaded.labels):
-        bounds = [words_of(example) for example in examples]
-        marked = [spans_of(tags, line) for tags, line in zip(expected, bounds, strict=True)]
-        spans = {
-            name: [spans_of(tags, line) for tags, line in zip(each, bounds, strict=True)]
-            for name, each in everyone.items()
-        }
-        counted = {name: metrics.entity_counts(marked, each) for name, each in spans.items()}
-        scores.add("entity_f1", metrics.micro_f1, counted.pop(""), counted)
-        names = sorted({span.label for line in (*marked, *spans[""]) for span in line})
-        rows = [_row(name, metrics.entity_counts(marked, spans[""], name).sum(0)) for name in names]
-    right = {name: _right_words(expected, each) for name, each in everyone.items()}
-    scores.add("word_accuracy", metrics.exact_match, right.pop(""), right)
-    if not rows:
-        cells: Counter[tuple[str, str]] = Counter()
-        for tags, each in zip(expected, said, strict=True):
-            cells.update(zip(tags, each.tags, strict=True))
-        for label in sorted({tag for pair in cells for tag in pair}):
-            sides = [sum(n for pair, n in cells.items() if pair[place] == label) for place in (1, 0)]
-            rows.append(_row(label, np.array([cells[label, label], *sides])))
-    return scores, {"kind": "words", "by_label": rows, "differences": scores.differences}
-
-
-def _right_words(expected: Sequence[Sequence[str]], said: Sequence[Sequence[str]]) -> metrics.Floats:
-    """Of each text how many words are right, and how many there are: ``(texts, 1, 2)``."""
-    rows = [
-        (sum(a == b for a, b in zip(right, tags, strict=True)), len(right))
-        for right, tags in zip(expected, said, strict=True)
-    ]
-    return np.array(rows, np.float64).reshape(-1, 1, 2)
-
-
-def _row(label: str, counts_of: metrics.Floats) -> dict[str, Any]:
-    """A line of the figures by label, of how many are right, predicted and expected."""
-    return {
-        "label": label,
-        "precision": float(metrics.precision(counts_of)),
-        "recall": float(metrics.recall(counts_of)),
-        "f1": float(metrics.micro_f1(counts_of)),
-        "examples": int(counts_of[2]),
-    }
+) -> Judged:
+    kinds = {type(prediction) for prediction in said}
+    judge = JUDGES.get(kinds.pop()) if len(kinds) == 1 else None
+    if judge is None:
+        return _judge_by_task(loaded, examples, said, seed), {"kind": "other"}
+    return judge.judge(loaded, examples, said, seed, simple)
 
 
 def _judge_by_task(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int) -> Scores:
@@ -278,33 +141,8 @@ def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     line: dict[str, Any] = {"id": example.id, "text": example.text}
     if example.pair is not None:
         line["pair"] = example.pair
-    if isinstance(said, Classified):
-        answer = said.answer()
-        return {**line, "label": example.label, "predicted": answer["label"], "scores": answer["scores"]}
-    if isinstance(said, Tagged):
-        marked = [span._asdict() for span in example.spans or ()]
-        return {**line, "spans": marked, "predicted": _sure_spans(said)}
-    if isinstance(said, Labelled):
-        answer = said.answer()
-        labels = None if example.labels is None else list(example.labels)
-        return {**line, "labels": labels, "predicted": answer["labels"], "scores": answer["scores"]}
-    if isinstance(said, Valued):
-        return {**line, "value": example.value, "predicted": said.value}
-    if isinstance(said, TaggedWords):
-        answer, tags = said.answer(), None if example.tags is None else list(example.tags)
-        return {**line, "tokens": answer["tokens"], "tags": tags, "predicted": answer["tags"]}
-    return {**line, "answer": said.answer()}
-
-
-def _sure_spans(said: Tagged) -> list[dict[str, Any]]:
-    """The spans with a ``probability``: that of the tag of their least sure unit."""
-    highest = said.probabilities.max(1) if len(said.units) else np.zeros(0)
-    starts = np.array([start for start, _ in said.units], np.int64)
-    found = []
-    for span in said.spans:
-        first, last = np.searchsorted(starts, [span.start, span.end])
-        found.append({**span._asdict(), "probability": round(float(highest[first:last].min()), 4)})
-    return found
+    judge = JUDGES.get(type(said))
+    return {**line, **(judge.line(example, said) if judge else {"answer": said.answer()})}
 
 
 def _write(
