@@ -31,7 +31,7 @@ from myna.tokens.growing import pieces_of_new
 from myna.tokens.tokenizer import Tokenizer
 
 # Parts that no weight depends on: what is dropped, and how far positions that are computed reach.
-_FREE = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout")
+_FREE = ("dropout", "embedding_dropout", "attention_dropout", "activation_dropout", "final_dropout")
 _FREE_WITHOUT_TABLE = ("maximum_length", "rotary_base", "rotary_local_base", "rotary_scaling")
 # Tensors that have a row for each piece.
 _ROWS = ("trunk.embeddings.words.weight", "head.output", "head.bias")

@@ -150,6 +150,7 @@ PRESETS: dict[str, Parts] = {
         "tied": False,
         "attention_dropout": 0.1,
         "activation_dropout": 0.1,
+        "final_dropout": 0.1,
         "initializer": "fan_in",
         "initializer_range": 1.0,
         "head": {**_NO_HEAD, "pooling": "first"},

@@ -60,6 +60,7 @@ def configs(draw: st.DrawFn, attention: str) -> ModelConfig:
         tied=draw(st.booleans()),
         attention_dropout=draw(st.sampled_from([0.0, 0.2])),
         activation_dropout=draw(st.sampled_from([0.0, 0.2])),
+        final_dropout=draw(st.sampled_from([0.0, 0.2])),
         initializer_range=0.3,
     )
 
@@ -246,3 +247,13 @@ def test_gradients_reach_every_weight() -> None:
     model: Model = build(config, "masked", seed=1)
     model(flatten(documents([5, 9]))).square().sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0] == []
+
+
+def test_the_last_dropout_is_of_the_hidden_states_after_the_last_norm() -> None:
+    sizes = {"vocabulary_size": VOCABULARY, "hidden_size": 64, "layers": 1, "heads": 2, "feed_forward_size": 20}
+    config = ModelConfig(**sizes, norm_place="pre", dropout=0.0, final_dropout=0.25)
+    model, texts = build(config, "masked", seed=1), documents([40] * 10)
+    whole = model.trunk(flatten(texts, np.arange(10), None))
+    dropped = model.trunk(flatten(texts, np.arange(10), 3))
+    assert abs((dropped == 0).float().mean().item() - 0.25) < 0.01
+    assert torch.allclose(dropped[dropped != 0], whole[dropped != 0] / 0.75)

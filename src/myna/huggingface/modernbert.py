@@ -59,7 +59,7 @@ def _write(config: ModelConfig) -> dict[str, Any]:
         "global_attn_every_n_layers": every,
         "layer_types": _types(config.layers, every),
         "rope_parameters": {name: {"rope_type": "default", "rope_theta": base} for name, base in bases.items()},
-        "initializer_cutoff_factor": 3.0,
+        "initializer_cutoff_factor": 2.0,
     } | ({} if config.window is None else {"local_attention": 2 * config.window})
 
 

@@ -41,6 +41,7 @@ def _read(settings: Settings) -> dict[str, Any]:
         "output_scale": width**-0.5 if first else 1.0,
         "attention_dropout": rate,
         "activation_dropout": rate,
+        "final_dropout": rate,
     }
 
 

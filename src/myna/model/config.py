@@ -118,6 +118,7 @@ class ModelConfig(Section):
     dropout: float = setting(0.1, "share of activations dropped in training", ge=0, lt=1)
     embedding_dropout: float | None = setting(None, "the same after the embeddings; none: dropout", ge=0, lt=1)
     attention_dropout: float = setting(0.0, "share of attention dropped: slower, outside the fused kernel", ge=0, lt=1)
+    final_dropout: float = setting(0.0, "share dropped after the last norm (T5)", ge=0, lt=1)
     activation_dropout: float = setting(0.0, "share dropped inside the feed-forward network", ge=0, lt=1)
     head: HeadConfig = setting(HeadConfig(), "what stands between the trunk and the output layer")
     initializer: Literal["normal", "depth_scaled", "truncated", "fan_in"] = setting(

@@ -27,7 +27,9 @@ MIXERS: dict[str, Callable[[ModelConfig, int], nn.Module]] = {
     "convolution": Convolution,
     "convolution+attention": ConvolutionAttention,
 }
-# The places of dropouts: two of each layer from 1 on, and inside a layer's parts from here on; a decoder's come after.
+# The places of dropouts: two of each layer from 1 on, the last one, and inside a layer's parts from here on; a decoder's
+# come after.
+_LAST = 5_000
 _INSIDE = 10_000
 _DECODER = 100_000
 
@@ -97,6 +99,7 @@ class Transformer(nn.Module):
         self.schemes = nn.ModuleList(PositionScheme(config, window) for window in kinds)
         self.scheme_of = [kinds.index(window) for window in self.windows]
         self.last_norm = None if config.norm_place == "post" else make_norm(config)
+        self.last_dropout = Dropout(config.final_dropout, config.hidden_size, place + _LAST)
 
     def forward(self, tokens: Flat, cache: Cache | None = None, memory: Memory | None = None) -> Tensor:
         """Hidden states after the last layer, ``(tokens, hidden)``.
@@ -105,7 +108,8 @@ class Transformer(nn.Module):
         is what a decoder of two reads of its sources, a row for each document.
         """
         (hidden,) = deque(self._states(tokens, cache, memory), maxlen=1)
-        return hidden if self.last_norm is None else self.last_norm(hidden)
+        result: Tensor = self.last_dropout(hidden if self.last_norm is None else self.last_norm(hidden), tokens.keys)
+        return result
 
     def hidden_states(self, tokens: Flat, memory: Memory | None = None) -> list[Tensor]:
         """The embeddings and the output of each layer, ``layers + 1`` tensors ``(tokens, hidden)``.
@@ -160,8 +164,8 @@ def initialize(module: nn.Module, config: ModelConfig, seed: int) -> None:
     """Fills all weights from ``seed`` and their names: drawn for matrices, zero for biases, one for norms.
 
     ``depth_scaled`` divides the spread of projections into the residual stream by sqrt(2 layers) (GPT-2);
-    ``truncated`` does so too and cuts beyond three spreads (ModernBERT); ``fan_in`` has a spread for each kind of
-    matrix (T5: initializer_range is its factor).
+    ``truncated`` does so too, in heads as well, and cuts beyond two spreads (ModernBERT); ``fan_in`` has a spread for
+    each kind of matrix (T5: initializer_range is its factor).
     """
     norms = {id(m.weight) for m in module.modules() if isinstance(m, (nn.LayerNorm, nn.RMSNorm))}
     with torch.no_grad():
@@ -174,18 +178,21 @@ def initialize(module: nn.Module, config: ModelConfig, seed: int) -> None:
                 generator = torch.Generator().manual_seed(randomness.key(seed, "initialize", name) >> 1)
                 drawn = torch.randn(parameter.shape, generator=generator)
                 if config.initializer == "truncated":
-                    # The inverse of the normal distribution over what lies within three spreads.
-                    drawn = torch.special.ndtri(0.5 + 0.9973 * (torch.special.ndtr(drawn.double()) - 0.5)).float()
+                    # The inverse of the normal distribution over what lies within two spreads.
+                    drawn = torch.special.ndtri(0.5 + 0.9545 * (torch.special.ndtr(drawn.double()) - 0.5)).float()
                 parameter.copy_(drawn * _spread(name, parameter, config))
 
 
 def _spread(name: str, parameter: Tensor, config: ModelConfig) -> Tensor | float:
     """The standard deviation of a matrix's first weights, one number or one for each row."""
     spread = config.initializer_range
-    residual = name.endswith("output.weight") and ".blocks." in f".{name}"
-    if config.initializer in ("depth_scaled", "truncated"):
-        return spread / math.sqrt(2 * config.layers) if residual else spread
-    if config.initializer != "fan_in" or "words" in name:
+    truncated = config.initializer == "truncated"
+    if truncated and name == "head.output.weight":
+        return float(config.hidden_size**-0.5)
+    if truncated or config.initializer == "depth_scaled":
+        last = ("blocks." in name and name.endswith("output.weight")) or (truncated and name.startswith("head."))
+        return spread / math.sqrt(2 * config.layers) if last else spread
+    if config.initializer != "fan_in" or "words" in name or name == "head.output":
         return spread
     if name.endswith("projection.weight"):
         # Scores are not divided by sqrt(channels) there, so queries begin that much smaller.
