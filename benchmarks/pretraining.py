@@ -148,6 +148,7 @@ def ours(work: Work, best: bool) -> Iterator[int]:
     from myna.tokens.pieces import Piece
     from myna.training.batches import backward, make_batches
     from myna.training.machine import keep_freed_memory
+    from myna.training.measuring import usual_micro_batch
     from myna.training.optimizers import make_optimizer
     from myna.training.settings import TrainingConfig
 
@@ -171,7 +172,7 @@ def ours(work: Work, best: bool) -> Iterator[int]:
     objective = CausalLM(vocabulary) if work.causal else MaskedLM(vocabulary, Masked(ratio=MASKED))
     optimizer = make_optimizer(dict(model.named_parameters()), config)
     # The fastest here by `myna doctor`; larger micro-batches go with it.
-    precision, micro_batch_tokens = ("bfloat16", 4096) if best else ("float32", 1024)
+    precision, micro_batch_tokens = ("bfloat16", 4096) if best else ("float32", usual_micro_batch(model))
     step = 0
 
     def train(steps: int) -> int:

@@ -92,7 +92,7 @@ def describe(found: dict[str, Any]) -> str:
         *columns(steps),
         "",
         ("Fastest here: " if len(found["training"]["measured"]) > 1 else busy) + fastest,
-        "A recipe that says nothing has these cores, micro-batches of 1024 tokens and float32.",
+        "A recipe that says nothing has these cores, micro-batches by the size of its model, and float32.",
         "",
         *columns(extras),
         "",

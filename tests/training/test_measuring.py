@@ -11,6 +11,7 @@ import torch
 from myna import files
 from myna.model.heads import Model, build
 from myna.objectives.masked import MaskedLM
+from myna.presets import model_config
 from myna.settings import result_settings
 from myna.tokens.sampler import Sampler
 from myna.training import measuring
@@ -93,6 +94,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> dict[Manner, float]:
         return Speed(manner, 1e-6 * 1000 / rates[manner], 8192)
 
     monkeypatch.setattr(measuring, "measure_step", measure)
+    monkeypatch.setattr(measuring, "usual_micro_batch", lambda model: 1024)
     return rates
 
 
@@ -101,6 +103,15 @@ def chosen(config: TrainingConfig, steps: int = 10**9) -> measuring.Choice:
     model: Model = build(BERT, "masked", seed=1)
     items = objective.items([STORE], 32)
     return choose(model, objective, items, Sampler(items.lengths, config.batch_tokens, 1), config, steps)
+
+
+@pytest.mark.parametrize(
+    ("preset", "tokens"), [("bert-micro", 4096), ("bert-mini", 2048), ("bert-small", 1024), ("bert-base", 512)]
+)
+def test_a_larger_model_has_smaller_micro_batches(preset: str, tokens: int) -> None:
+    with torch.device("meta"):
+        model = Model(model_config(preset, 100), "masked")
+    assert measuring.usual_micro_batch(model.to_empty(device="cpu")) == tokens
 
 
 def test_the_fastest_is_chosen_and_only_where_the_recipe_says_auto(

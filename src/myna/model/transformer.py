@@ -27,8 +27,7 @@ MIXERS: dict[str, Callable[[ModelConfig, int], nn.Module]] = {
     "convolution": Convolution,
     "convolution+attention": ConvolutionAttention,
 }
-# The places of dropouts: two of each layer from 1 on, the last one, and inside a layer's parts from here on; a decoder's
-# come after.
+# The places of dropouts: two of each layer from 1 on; the last one; inside a layer's parts from here on; a decoder's.
 _LAST = 5_000
 _INSIDE = 10_000
 _DECODER = 100_000

@@ -70,8 +70,10 @@ class TrainingConfig(Section):
     precision: Literal["float32", "bfloat16", "auto"] | None = setting(
         None, "type of the products; auto: the faster one, measured (default: float32, on CUDA bfloat16)", "added"
     )
-    micro_batch_tokens: Count = setting(
-        1024, "tokens computed at a time; a step is cut into these; auto: measured", "speed"
+    micro_batch_tokens: Count | None = setting(
+        None,
+        "tokens computed at a time; a step is cut into these; auto: measured (default: by the model's size)",
+        "speed",
     )
     recompute: bool = setting(False, "keep less of each layer, and compute it twice: less memory, slower", "speed")
     threads: Count | None = setting(
