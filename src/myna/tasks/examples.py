@@ -33,6 +33,9 @@ class Example:
     """A text with its ``label``, its several ``labels``, its ``value``, the ``spans`` that are marked in it or the
     ``tags`` of its ``words``; none of them where they are asked for. ``pair`` is a second text, read beside the first.
 
+    ``target`` is the text to be written: of the text (a summary, a translation), or where ``text`` is empty by itself.
+    ``messages`` are a conversation, a (role, content) each; its last answer is what is to be written.
+
     ``id`` names it in messages, ``source`` is the file it comes from, ``group`` the article or thread.
     """
 
@@ -47,6 +50,8 @@ class Example:
     value: float | None = None
     words: tuple[tuple[int, int], ...] | None = None
     tags: tuple[str, ...] | None = None
+    target: str | None = None
+    messages: tuple[tuple[str, str], ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
