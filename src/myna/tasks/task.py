@@ -93,7 +93,10 @@ class Prediction(Protocol):
 
 
 class Task(Objective, Protocol):
-    """A task. ``head`` is the kind of head it needs (``sequence`` or ``token``), ``labels`` name its outputs."""
+    """A task. ``head`` is the kind of head it needs: ``sequence``, ``token``, or ``language`` where it :class:`Writes`.
+
+    ``labels`` name its outputs.
+    """
 
     head: str
     labels: tuple[str, ...]
@@ -125,6 +128,20 @@ class Task(Objective, Protocol):
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """Figures of merit by name; ``score`` is the one that chooses the best epoch, higher is better."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A task whose answer is a text, which takes long to write, and is judged while training by what it costs."""
+
+    def arranged(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples as the model is asked them, of which items are made: one may become several."""
+
+    def write(self, model: Model, items: TaskItems, batch_tokens: int) -> Sequence[Prediction]:
+        """What the model writes of each of the items' examples, each as it would be alone."""
+
+    def validate(self, model: Model, items: TaskItems, batch_tokens: int) -> dict[str, float]:
+        """Figures of merit of what was to be written, ``score`` among them, without writing anything."""
 
 
 @runtime_checkable
