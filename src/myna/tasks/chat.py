@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import jinja2
 import numpy as np
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 
 from myna import files
@@ -52,6 +54,8 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self.tokenizer, self.text = tokenizer, text
+        # What a template itself says is the same again and again.
+        self._known: dict[str, tuple[list[int], int]] = {}
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> ChatTemplate:
@@ -95,6 +99,11 @@ class ChatTemplate:
 
     def _around(self, part: str) -> tuple[list[int], int]:
         """The ids of what a template itself says, and how many of them up to the first special token, with it."""
+        if part not in self._known:
+            self._known[part] = self._encoded(part)
+        return self._known[part]
+
+    def _encoded(self, part: str) -> tuple[list[int], int]:
         ids: list[int] = []
         end = 0
         for number, piece in enumerate(self._special.split(part)):
@@ -115,23 +124,18 @@ class ChatTemplate:
         names = sorted(self._ids, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, names))})" if names else "((?!))")
 
-    def _rendered(self, messages: Sequence[Message]) -> str:
-        import jinja2
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+    @cached_property
+    def _compiled(self) -> jinja2.Template:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
+        environment.globals["raise_exception"] = _refuse
+        return environment.from_string(_GENERATION.sub("", self.text))
 
-        def refuse(what: str) -> None:
-            raise jinja2.TemplateError(what)
-
-        environment.globals["raise_exception"] = refuse
+    def _rendered(self, messages: Sequence[Message]) -> str:
         plain = [{"role": m.role, "content": _PLACE.format(number)} for number, m in enumerate(messages)]
         try:
-            made: str = environment.from_string(_GENERATION.sub("", self.text)).render(
-                messages=plain, add_generation_prompt=False, **self._names
-            )
+            made: str = self._compiled.render(messages=plain, add_generation_prompt=False, **self._names)
         except (jinja2.TemplateError, TypeError, ValueError, RecursionError, ArithmeticError) as error:
             raise self._wrong(f"it refuses this conversation ({' '.join(str(error).split())[:120]})") from None
         return made
@@ -145,6 +149,10 @@ class ChatTemplate:
     def _wrong(self, what: str) -> InputError:
         remedy = "give messages that it can say, or take the template out of the folder"
         return InputError(f"the chat template: {what}", where=self.tokenizer.folder, remedy=remedy)
+
+
+def _refuse(what: str) -> None:
+    raise jinja2.TemplateError(what)
 
 
 def usual_template(tokenizer: Tokenizer) -> str:
