@@ -91,6 +91,8 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give start_from, or preset with tokenizer: one of the two")
         if (self.preset is None) != (self.tokenizer is None):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
+        if self.pointer and self.label_smoothing:
+            raise ValueError("label_smoothing does not go with a pointer: leave one of the two out")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:

@@ -102,6 +102,9 @@ def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> I
         if parts.get("attention") != "causal" and not parts.get("decoder_layers"):
             what = f'"{config.preset}" is an encoder, and this task writes'
             yield Problem((*place, "preset"), what, "choose a gpt or a bart preset")
+        if config.pointer and not parts.get("decoder_layers"):
+            what = f'pointer is for an encoder-decoder, and "{config.preset}" is none'
+            yield Problem((*place, "pointer"), what, "take it out, or choose a bart preset")
     elif PRESETS[config.preset].get("decoder_layers"):
         what = f'"{config.preset}" is an encoder-decoder, and a task needs one stack'
         yield Problem((*place, "preset"), what, "choose a bert or a gpt preset")

@@ -155,10 +155,10 @@ def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     line: dict[str, Any] = {"id": example.id, "text": example.text}
     if example.pair is not None:
         line["pair"] = example.pair
-    if isinstance(said, Written):
+    judge = JUDGES.get(type(said))
+    if judge is None and isinstance(said, Written):
         line = {"id": example.id, "source": example.text, "target": example.target, "predicted": said.text}
         return line | {"tokens": said.tokens, "finish": said.finish}
-    judge = JUDGES.get(type(said))
     return {**line, **(judge.line(example, said) if judge else {"answer": said.answer()})}
 
 

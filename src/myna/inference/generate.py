@@ -192,6 +192,8 @@ class _Asked:
         # A decoder's window holds what it reads too, whether or not what it writes goes on from that.
         self.one_line = model.kind == "causal"
         self.goes_on = self.one_line and manner.goes_on
+        # What was fine-tuned to write never writes a special token.
+        self.limited = manner.read is not None
         if manner.read is not None:
             self.read = manner.read(prompts)
         elif manner.begins:
@@ -242,7 +244,7 @@ class _Asked:
     def _allowed(self, size: int, ends: Sequence[int]) -> Tensor:
         # A model may have more rows than its tokenizer has pieces; and what is drawn stands for text, or ends it.
         barred = set(range(self.tokenizer.vocabulary_size, size))
-        if isinstance(self.choice, Sampling) and self.choice.temperature:
+        if (isinstance(self.choice, Sampling) and self.choice.temperature) or self.limited:
             barred |= set(self.tokenizer.special_ids) - set(ends)
         allowed = torch.ones(size, dtype=torch.bool)
         allowed[sorted(barred)] = False
