@@ -21,6 +21,7 @@ from myna.tasks.examples import Example, counts
 from myna.tasks.translation import Translation
 from myna.tasks.writing import Summarization, Writing
 from myna.tokens.tokenizer import Tokenizer
+from myna.training.arithmetic import useful_flops
 from myna.training.batches import backward, make_batches
 
 from .material import ALPHABET, micro_config, parts, tokenizer_folder
@@ -160,6 +161,16 @@ def test_a_source_in_windows_is_attended_to_as_one(tokenizer: Tokenizer) -> None
     alone = flatten([np.concatenate([[task.start], items[0].target[:-1]])])
     expected = model.head(model.trunk.decoder(alone, None, memory), alone)  # type: ignore[union-attr]
     assert torch.allclose(together[:3], expected, atol=1e-12)
+
+
+def test_what_a_step_computes_counts_all_windows_of_a_source(tokenizer: Tokenizer) -> None:
+    """Windows overlap, so that they take more than the same text in one."""
+    figures = []
+    for length, window in ((118, 24), (118, 120)):
+        task, model = make("summarization", tokenizer, POINTER, maximum_length=window)
+        items = task.items([Example("好" * length, "a", target="天气")])
+        figures.append(useful_flops(model, make_batches(task, items, range(1), 10**9, None)))
+    assert figures[0] > figures[1]
 
 
 # ------------------------------------------------------------------------------------------------ what is written

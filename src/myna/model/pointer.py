@@ -30,10 +30,9 @@ class Pointer(nn.Module):
     def look(
         self, hidden: Tensor, runs: Sequence[Run], memory: Memory
     ) -> tuple[list[tuple[Run, Tensor, Tensor]], Tensor]:
-        """The logarithm of the attention of ``hidden (tokens, hidden)``, stretch by stretch, and the gate's logit.
+        """What ``hidden (tokens, hidden)`` attends to, stretch by stretch, and the logit of the gate, ``(tokens,)``.
 
-        A stretch has its run, ``(documents, length, source)`` and the ids of the source ``(documents, source)``; the
-        logit is ``(tokens,)``.
+        A stretch is its run, the logarithm of attention ``(documents, length, source)``, ids ``(documents, source)``.
         """
         assert memory.ids is not None
         queries = self.query(hidden) / math.sqrt(hidden.shape[1])
@@ -45,7 +44,8 @@ class Pointer(nn.Module):
             logs = scores.float().log_softmax(2) if scores.dtype.itemsize < 4 else scores.log_softmax(2)
             contexts.append((logs.exp().to(states.dtype) @ states).flatten(0, 1))
             found.append((run, logs, ids))
-        return found, self.gate(torch.cat([hidden, torch.cat(contexts)], 1)).squeeze(1)
+        gate = self.gate(torch.cat([hidden, torch.cat(contexts)], 1)).squeeze(1)
+        return found, gate.to(found[0][1].dtype)
 
     def mixed(self, logits: Tensor, hidden: Tensor, runs: Sequence[Run], memory: Memory) -> Tensor:
         """The logarithm of the probability of each id, ``(tokens, vocabulary)``, from the vocabulary's ``logits``."""
@@ -57,12 +57,3 @@ class Pointer(nn.Module):
         # Where nothing is copied its logarithm is not infinite, so that its gradient is a number.
         copied = copied.clamp(min=torch.finfo(logits.dtype).tiny).log() + F.logsigmoid(-gate).unsqueeze(1)
         return torch.logaddexp(logits.log_softmax(1) + F.logsigmoid(gate).unsqueeze(1), copied)
-
-    def of_targets(self, hidden: Tensor, targets: Tensor, runs: Sequence[Run], memory: Memory) -> tuple[Tensor, Tensor]:
-        """The logarithms of the gate and of each target copied, the gate's share in it, ``(tokens,)`` each."""
-        found, gate = self.look(hidden, runs, memory)
-        pieces = []
-        for run, logs, ids in found:
-            same = ids.unsqueeze(1) == targets[run.rows].view(run.documents, run.length, 1)
-            pieces.append(logs.masked_fill(~same, torch.finfo(logs.dtype).min / 2).logsumexp(2).flatten())
-        return F.logsigmoid(gate), torch.cat(pieces) + F.logsigmoid(-gate)

@@ -7,13 +7,18 @@ the share that the part has in the probability of the target.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from myna.model.cache import Memory
+from myna.model.flat import Run
 from myna.model.layers import logits_of
+from myna.model.pointer import Pointer
 from myna.objectives.losses import CHUNK_ROWS, target_nats
 
 
@@ -87,3 +92,19 @@ def mixed_nats(
 ) -> Tensor:
     """The cross-entropy of each row of :func:`mixed_cross_entropy`, ``(rows,)``, without gradients."""
     return -torch.logaddexp(gate - target_nats(hidden, weight, bias, targets), copied)
+
+
+def copies(
+    pointer: Pointer, hidden: Tensor, targets: Tensor, runs: Sequence[Run], memory: Memory
+) -> tuple[Tensor, Tensor]:
+    """The logarithms of the gate, and of each target copied times the rest, ``(rows,)`` each, for the functions above.
+
+    ``hidden (rows, hidden)`` lies in ``runs``, whose documents read the sources of ``memory`` in order.
+    """
+    found, gate = pointer.look(hidden, runs, memory)
+    pieces = []
+    for run, logs, ids in found:
+        same = ids.unsqueeze(1) == targets[run.rows].view(run.documents, run.length, 1)
+        # What stands nowhere is all but impossible, and no infinity, whose gradient would be no number.
+        pieces.append(logs.masked_fill(~same, torch.finfo(logs.dtype).min / 2).logsumexp(2).flatten())
+    return F.logsigmoid(gate), torch.cat(pieces) + F.logsigmoid(-gate)

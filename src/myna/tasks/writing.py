@@ -26,7 +26,7 @@ from myna.inference.rows import Limits
 from myna.ledger import Ledger
 from myna.model.heads import LanguageHead, Model
 from myna.model.transformer import EncoderDecoder
-from myna.objectives.copying import mixed_cross_entropy, mixed_nats
+from myna.objectives.copying import copies, mixed_cross_entropy, mixed_nats
 from myna.objectives.language import rows_of_table
 from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.protocol import Batch, Loss, Term
@@ -163,11 +163,8 @@ class Writing:
             assert isinstance(model.trunk, EncoderDecoder)
             memory = model.trunk.read(batch.tokens)
             hidden = model.trunk.decoder(batch.target, None, memory)
-        return (
-            model.head.features(hidden),
-            model.head,
-            model.pointer.of_targets(hidden, batch.targets, batch.target.runs, memory),
-        )
+        mixture = copies(model.pointer, hidden, batch.targets, batch.target.runs, memory)
+        return model.head.features(hidden), model.head, mixture
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
         """The logits of every token to be written, ``(targets, vocabulary)``, whole: for looking at few."""
