@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,16 @@ def test_writing_with_a_cache_is_the_whole_forward(kind: str, tokenizer: Tokeniz
         assert (whole - rows.scores()[0]).abs().max() < 1e-10
         line.append(int(whole.argmax()))
         rows.go_on([0], [line[-1]])
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_what_is_asked_knows_nothing_of_the_target(name: str, kind: str, tokenizer: Tokenizer) -> None:
+    task, model = make(name, tokenizer, KINDS[kind])
+    task.new_tokens = 5
+    examples = random_examples(name, 12)
+    others = [replace(example, target="好" * (n + 1)) for n, example in enumerate(examples)]
+    one, other = (task.write(model, task.items(some), 500) for some in (examples, others))
+    assert [(a.text, a.unread) for a in one] == [(b.text, b.unread) for b in other]
 
 
 def test_two_directions_are_told_by_a_mark(tokenizer: Tokenizer) -> None:

@@ -16,7 +16,7 @@ from myna.inference.manner import Manner
 from myna.ledger import Ledger
 from myna.tasks.chat import ChatTemplate, Conversation
 from myna.tasks.examples import Example
-from myna.tasks.passages import NOTHING, Fitting, Passage, Passages, Pieces
+from myna.tasks.passages import NOTHING, Fitting, Passage, Pieces
 from myna.tasks.writing import Writing, example_of
 from myna.tokens.tokenizer import Tokenizer
 
@@ -65,11 +65,8 @@ class Instructions(Writing):
             found += fitting.lines(number, example, made.ids[:last], learned[:last])
         return found
 
-    def asked(self, items: Passages) -> list[Passage]:
-        """What is said before the last answer of each example."""
-        return [self._asked(number, example) for number, example in enumerate(items.examples)]
-
     def _asked(self, number: int, example: Example) -> Passage:
+        """What is said before the last answer of an example, or before the one that is asked for."""
         messages = list(_messages(example))
         if messages[-1].role != "assistant":
             messages.append(Message("assistant", "."))  # Behind what stands before it, whatever it says.

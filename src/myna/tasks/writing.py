@@ -8,7 +8,7 @@ room in its window is left out, and counted. The loss is on the target alone, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,8 +233,9 @@ class Writing:
         ]
 
     def asked(self, items: Passages) -> list[Passage]:
-        """What is read of each example before it is written: one passage for each."""
-        return [items[number] for number in range(len(items))]
+        """What is read of each example before it is written, one passage for each, as if no target were known."""
+        asked = [replace(example, target=None) for example in items.examples]
+        return self._passages(asked, 0, Fitting(self.tokenizer, self.maximum_length, "window", Ledger()))
 
     @property
     def begin(self) -> int:
