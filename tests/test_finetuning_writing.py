@@ -16,6 +16,7 @@ from myna.corpus.readers import read
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
 from myna.inference.loaded import load
+from myna.step_inspection import show_step
 from tests.tasks.material import encoder_folder
 from tests.test_composing import jsonl, refused, write
 
@@ -154,6 +155,8 @@ def test_a_translation_from_training_to_its_answers(write: Any, tmp_path: Path, 
     assert said == [{key: line[name] for key, name in KEYS} for line in lines[:2]]
     # The verb that generates reads as the task does.
     assert loaded.generate("40 41", tokens=8, beams=2).text == said[0]["text"]
+    step = show_step(out / "finetune/translation", 1)
+    assert step["items"][0]["pieces"][:3] == ["[CLS]", "[UNK]", "[UNK]"]
     capsys.readouterr()
     with pytest.raises(SystemExit):
         cli.main(["predict", "out/model", "--file", "b.jsonl", "--json"])

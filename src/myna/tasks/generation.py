@@ -13,7 +13,7 @@ import numpy as np
 
 from myna.corpus.document import Document
 from myna.errors import InputError
-from myna.model.heads import Model
+from myna.model.config import ModelConfig
 from myna.tasks.examples import Example
 from myna.tasks.passages import NOTHING, Fitting, Passage, Passages
 from myna.tasks.writing import Writing, example_of
@@ -72,9 +72,9 @@ class Generation(Writing):
     def _text(self, passage: Passage, line: Sequence[int]) -> str:
         return super()._text(passage, line if self.sourced else [*passage.source.tolist(), *line])
 
-    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
-        """See :class:`~myna.tasks.task.Adjustable`."""
-        super().adjust(config, examples, model)
+    def take_up(self, config: FinetuneConfig, examples: Sequence[Example], described: ModelConfig) -> None:
+        """See :class:`~myna.tasks.writing.Writing`."""
+        super().take_up(config, examples, described)
         self.sourced = any(example.text for example in examples)
         if self.two_stacks and not self.sourced:
             remedy = "start from a decoder, or name the column with what each is written of (target_column)"

@@ -43,6 +43,11 @@ class Passage:
     learned: NDArray[np.bool_] | None = None
     unread: int = 0
 
+    @property
+    def ids(self) -> Ids:
+        """All tokens, those that are read before those to be written."""
+        return np.concatenate([self.source.ravel(), self.target])
+
 
 class Passages(TaskItems):
     """The passages of examples; in a batch each takes the tokens of its source and of its target."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from myna.corpus.document import Document
 from myna.ledger import Ledger
+from myna.model.config import ModelConfig
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Objective
 from myna.tasks.examples import Example
@@ -133,6 +134,9 @@ class Task(Objective, Protocol):
 @runtime_checkable
 class Writes(Protocol):
     """A task whose answer is a text, which takes long to write, and is judged while training by what it costs."""
+
+    def take_up(self, config: FinetuneConfig, examples: Sequence[Example], described: ModelConfig) -> None:
+        """Takes up the options of a training, as :meth:`Adjustable.adjust`, for a model of this description."""
 
     def arranged(self, examples: Sequence[Example]) -> list[Example]:
         """The examples as the model is asked them, of which items are made: one may become several."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from myna.model.heads import Model
+from myna.model.config import ModelConfig
 from myna.tasks.examples import Example
 from myna.tasks.writing import Writing
 
@@ -44,9 +44,9 @@ class Translation(Writing):
                 found.append(replace(turned, text=BACKWARD + turned.text))
         return found
 
-    def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
-        """See :class:`~myna.tasks.task.Adjustable`."""
-        super().adjust(config, examples, model)
+    def take_up(self, config: FinetuneConfig, examples: Sequence[Example], described: ModelConfig) -> None:
+        """See :class:`~myna.tasks.writing.Writing`."""
+        super().take_up(config, examples, described)
         self.direction = config.direction or "forward"
 
     def remembered(self) -> dict[str, Any]:

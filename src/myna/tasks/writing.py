@@ -24,6 +24,7 @@ from myna.inference.generate import Beams, Sampling, write_all
 from myna.inference.manner import Manner
 from myna.inference.rows import Limits
 from myna.ledger import Ledger
+from myna.model.config import ModelConfig
 from myna.model.heads import LanguageHead, Model
 from myna.model.transformer import EncoderDecoder
 from myna.objectives.copying import copies, mixed_cross_entropy, mixed_nats
@@ -276,9 +277,13 @@ class Writing:
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """See :class:`~myna.tasks.task.Adjustable`."""
-        if model.pointer is not None and config.label_smoothing:
+        self.take_up(config, examples, model.config)
+
+    def take_up(self, config: FinetuneConfig, examples: Sequence[Example], described: ModelConfig) -> None:
+        """:meth:`adjust` for a model of which the description is enough."""
+        if described.pointer and config.label_smoothing:
             raise InputError("label_smoothing does not go with a pointer", remedy="leave one of the two out")
-        self.two_stacks, self.smoothing = bool(model.config.decoder_layers), config.label_smoothing
+        self.two_stacks, self.smoothing = bool(described.decoder_layers), config.label_smoothing
         self.beams, self.new_tokens = config.beams or 1, config.new_tokens
         if self.two_stacks and self.start is None:
             what = "nothing says what a text of the decoder begins with"
