@@ -7,7 +7,7 @@ The epoch that is kept is the best on the validation split; the test split is ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,18 +16,25 @@ from pydantic import field_validator, model_validator
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
-from myna.tasks import TASKS, check_task_name
+from myna.tasks import TASKS, WRITING, check_task_name
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
+    from myna.model.config import ModelConfig
     from myna.model.heads import Model
     from myna.origin import Origin
+    from myna.tasks.task import Task
 
 VERSION = 2
+_NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words")
 # Which tasks an option is for; a task of somebody's own takes what it likes.
 _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
 _FOR = {
-    **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
+    **dict.fromkeys(("class_weights", "focal"), _LABELS),
+    "label_smoothing": (*_LABELS, *WRITING),
+    **dict.fromkeys(("freeze", "pooling"), _NAMES),
+    **dict.fromkeys(("beams", "new_tokens", "pointer"), WRITING),
+    "direction": ("translation",),
     "r_drop": ("classification", "multilabel", "pairs"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
@@ -38,10 +45,10 @@ class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
     task: str = setting(
-        description="classification, multilabel, regression, pairs, tagging, words, or a task of your own as "
-        "my_module:MyTask"
+        description="classification, multilabel, regression, pairs, tagging, words, summarization, translation, "
+        "generation, instructions, or a task of your own as my_module:MyTask"
     )
-    corpus: str = setting(description="the corpus with the labels")
+    corpus: str = setting(description="the corpus with the labels, or with what is to be written")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
     preset: str | None = setting(None, "instead of start_from: a new model by a preset's name, and its tokenizer")
     tokenizer: str | None = setting(None, "the tokenizer of a preset's model: a [tokenizer] table's name")
@@ -65,6 +72,18 @@ class FinetuneConfig(TrainingConfig):
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
+    direction: Literal["forward", "backward", "both"] | None = setting(
+        None, "translation: forward to the target (the default), backward to the text, or both", "added"
+    )
+    pointer: bool | None = setting(
+        None, "an encoder-decoder that writes: a gate lets it copy from the source (arXiv:1704.04368)", "added"
+    )
+    beams: int | None = setting(
+        None, "what is written is looked for with so many beams (default: none)", "added", ge=1, le=64
+    )
+    new_tokens: int | None = setting(
+        None, "the most tokens that are written (default: as many as the longest of training)", "added", gt=0
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
@@ -72,6 +91,8 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give start_from, or preset with tokenizer: one of the two")
         if (self.preset is None) != (self.tokenizer is None):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
+        if self.pointer and self.label_smoothing:
+            raise ValueError("label_smoothing does not go with a pointer: leave one of the two out")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
@@ -121,10 +142,10 @@ def finetune(
     """
     from myna.corpus.document import Corpus
     from myna.huggingface.folder import write_model_folder
-    from myna.inference.predict import predictions
+    from myna.inference.predict import BATCH_TOKENS, predictions
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
-    from myna.tasks.task import Adjustable
+    from myna.tasks.task import Adjustable, Writes
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
     from myna.training.processes import processes
@@ -140,7 +161,7 @@ def finetune(
     origin = _origin(config, start_from, seed)
     start = None if config.from_scratch else origin.weights or None
     lineage = origin.lineage if config.preset is None else []
-    model = with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    model = made_for(kind, origin.model, splits.names, config, seed, start_from)
     del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
@@ -152,6 +173,8 @@ def finetune(
     held_out = task.items(splits.validation, "window", ledger)
 
     def validate() -> dict[str, float]:
+        if isinstance(task, Writes):
+            return task.validate(model, held_out, BATCH_TOKENS)
         return task.metrics(splits.validation, predictions(model, task, held_out))
 
     identity = {
@@ -194,7 +217,7 @@ def finetune(
     if isinstance(task, Adjustable):
         task.settle(model)
         described["decoding"] = task.remembered()
-    write_model_folder(folder / "model", model, start_from, described)
+    write_model_folder(folder / "model", model, start_from, described, getattr(task, "chat_template", None))
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
@@ -210,8 +233,42 @@ def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
     if config.preset is None:
         return Origin.read(start_from)
     described = model_config(config.preset, Tokenizer.open(start_from).vocabulary_size)
-    kind = "causal" if described.attention == "causal" else "masked"
-    return Origin(start_from, build(described, kind, seed=seed), {}, "")
+    return Origin(start_from, build(described, language_kind(described), seed=seed), {}, "")
+
+
+def language_kind(described: ModelConfig) -> str:
+    """The kind of language model that a description is, where nobody says another."""
+    if described.decoder_layers:
+        return "sequence_to_sequence"
+    return "causal" if described.attention == "causal" else "masked"
+
+
+def made_for(
+    task: type[Task], origin: Model, names: Iterable[str], config: FinetuneConfig, seed: int, where: Path
+) -> Model:
+    """The model that learns a task: ``origin`` itself where it writes, else its trunk under a new head."""
+    if task.head == "language":
+        return as_writer(origin, config, seed, where)
+    return with_new_head(origin, task.head, task.labels_of(names), config, seed, where)
+
+
+def as_writer(origin: Model, config: FinetuneConfig, seed: int, where: Path) -> Model:
+    """A language model with the weights of ``origin`` or, ``from_scratch``, new ones; with a pointer if asked for."""
+    from myna.model.heads import build
+
+    if origin.kind not in ("causal", "sequence_to_sequence"):
+        what = f"the task {config.task} needs a model that writes, and this is none"
+        raise InputError(what, where=where, remedy="start from a decoder or an encoder-decoder")
+    if config.pointer and not origin.config.decoder_layers:
+        what = "pointer is for an encoder-decoder, and this is a decoder"
+        raise InputError(what, where=where, remedy="take pointer out, or start from an encoder-decoder")
+    changes: dict[str, Any] = {} if config.dropout is None else {"dropout": config.dropout}
+    changes |= {} if config.pointer is None else {"pointer": config.pointer or None}
+    model = build(origin.config.model_copy(update=changes), origin.kind, seed=seed)
+    if not config.from_scratch:
+        kept = {name: tensor for name, tensor in origin.state_dict().items() if name in model.state_dict()}
+        model.load_state_dict({**model.state_dict(), **kept})
+    return model
 
 
 def with_new_head(

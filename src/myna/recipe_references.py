@@ -15,7 +15,7 @@ from myna.errors import MynaError
 from myna.objectives import OBJECTIVES, check_objective_module
 from myna.pretraining import PretrainConfig, check_objective
 from myna.recipe_errors import Problem, near
-from myna.tasks import check_task_module
+from myna.tasks import WRITING, check_task_module
 from myna.tokens.tokenizer import Tokenizer
 from myna.toml import KeyPath
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from myna.model.config import ModelConfig
     from myna.recipe import Recipe
 
+# The kinds of language models that write.
+_WRITE = ("causal", "sequence_to_sequence")
 _ENCODER = 'start from a model of objective = "masked"'
 
 
@@ -52,7 +54,8 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
         yield from _unknown_start(finetune.start_from, recipe.pretrain, "pretrain", folder, place)
         if finetune.start_from is not None:
-            yield from _two_stacks(recipe, finetune.start_from, folder, (*place, "start_from"))
+            misfit = _no_writer if finetune.task in WRITING else _two_stacks
+            yield from misfit(recipe, finetune.start_from, folder, (*place, "start_from"))
         yield from _unknown_preset(recipe, finetune, place)
         try:
             check_task_module(finetune.task)
@@ -94,6 +97,14 @@ def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> I
 
     if config.preset not in PRESETS:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+    elif config.task in WRITING:
+        parts = PRESETS[config.preset]
+        if parts.get("attention") != "causal" and not parts.get("decoder_layers"):
+            what = f'"{config.preset}" is an encoder, and this task writes'
+            yield Problem((*place, "preset"), what, "choose a gpt or a bart preset")
+        if config.pointer and not parts.get("decoder_layers"):
+            what = f'pointer is for an encoder-decoder, and "{config.preset}" is none'
+            yield Problem((*place, "pointer"), what, "take it out, or choose a bart preset")
     elif PRESETS[config.preset].get("decoder_layers"):
         what = f'"{config.preset}" is an encoder-decoder, and a task needs one stack'
         yield Problem((*place, "preset"), what, "choose a bert or a gpt preset")
@@ -223,3 +234,15 @@ def _two_stacks(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -
             yield Problem(place, f"[pretrain.{start_from}] is an encoder-decoder, and a task needs one stack", _ENCODER)
     elif known.is_file() and files.read_object(known).get("kind") == "sequence_to_sequence":
         yield Problem(place, f'the model in "{start_from}" is an encoder-decoder, and a task needs one stack', _ENCODER)
+
+
+def _no_writer(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """A task that writes, and starts from a model that does not, as far as the files tell at a glance."""
+    known, remedy = _below(folder, start_from) / "myna.json", "start from a decoder or an encoder-decoder"
+    what = "is no model that writes, and this task does"
+    if start_from in recipe.pretrain:
+        start = recipe.pretrain[start_from]
+        if start.objective in OBJECTIVES and start.objective_settings().declaration().head not in _WRITE:
+            yield Problem(place, f"[pretrain.{start_from}] {what}", remedy)
+    elif known.is_file() and files.read_object(known).get("kind", _WRITE[0]) not in _WRITE:
+        yield Problem(place, f'the model in "{start_from}" {what}', remedy)

@@ -15,6 +15,7 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
+from myna.corpus.guessing import guess_sides, sample_of
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
@@ -23,11 +24,14 @@ from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
+from myna.tasks import WRITING
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.regression import VALUE
 from myna.tasks.tagging import Tagging
+from myna.tasks.task import Writes
 from myna.tasks.words import TagsOfWords, are_bio
+from myna.tasks.writing import Written
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -65,13 +69,18 @@ def evaluate_task(
         _write(folder, Scores(seed), {"kind": _kind(loaded)}, [], [])
         return ledger
     report("predicting", 0.1)
-    said = predictions(loaded.model, loaded.task, loaded.task.items(splits.test, "window", windows))
+    items = loaded.task.items(splits.test, "window", windows)
+    said, tested = predictions(loaded.model, loaded.task, items), items.examples
     ledger.note("windows beyond the first", windows.notes.get("windows beyond the first", 0))
+    unread = sum(getattr(each, "unread", 0) for each in said)
+    ledger.note("tokens of texts that had no room in the model's window", unread)
     report("simple methods", 0.6)
     own = seed if config.seed is None else config.seed
     trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
-    scores, details = _judge(loaded, splits.test, said, seed, Simple(trained, corpus))
-    _write(folder, scores, details, splits.test, said)
+    if isinstance(loaded.task, Writes):
+        trained = loaded.task.arranged(trained)
+    scores, details = _judge(loaded, tested, said, seed, Simple(trained, corpus))
+    _write(folder, scores, details, tested, said)
     return ledger
 
 
@@ -79,14 +88,18 @@ def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
     examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
-    said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
-    return _judge(loaded, examples, said, seed, None)[0].metrics
+    items = loaded.task.items(examples)
+    return _judge(loaded, items.examples, predictions(loaded.model, loaded.task, items), seed, None)[0].metrics
 
 
 def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
     """How a file of examples is read: its tags as those of the model."""
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
-    return SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    task = loaded.facts.get("task")
+    if task in WRITING:
+        source, _, _ = guess_sides(source, task, *sample_of(source))
+    return source
 
 
 def _judge(
@@ -133,7 +146,8 @@ def _kind(loaded: Loaded) -> str:
     if loaded.labels == VALUE:
         return "regression"
     kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
-    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
+    usual = "other" if isinstance(loaded.task, Writes) else "classification"
+    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), usual)
 
 
 def line_of(example: Example, said: Any) -> Mapping[str, Any]:
@@ -142,6 +156,9 @@ def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     if example.pair is not None:
         line["pair"] = example.pair
     judge = JUDGES.get(type(said))
+    if judge is None and isinstance(said, Written):
+        line = {"id": example.id, "source": example.text, "target": example.target, "predicted": said.text}
+        return line | {"tokens": said.tokens, "finish": said.finish}
     return {**line, **(judge.line(example, said) if judge else {"answer": said.answer()})}
 
 

@@ -48,9 +48,13 @@ class ModelFolder:
         return next(row.theirs[0] for row, tensor in self.family.placed(self.model) if tensor is words)
 
 
-def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
+def write_model_folder(
+    folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any], chat_template: str | None = None
+) -> None:
     """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
     named = _tokenizer_settings(tokenizer_folder)
+    if chat_template is not None:
+        named = {**named, "chat_template": chat_template}
     with files.new_folder(folder) as place:
         content = {
             _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder, model)}),
@@ -165,6 +169,9 @@ def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     called = {role: entry["content"] if isinstance(entry := settings.get(role), dict) else entry for role in roles}
     found = {name: ids[called[role]] for role, name in names.items() if called[role] in ids}
     first = ids.get(called["cls_token"] or called["bos_token"])
+    # A model of somebody else's may have another one.
+    if (tokenizer_folder / _CONFIG).is_file():
+        first = files.read_object(tokenizer_folder / _CONFIG).get("decoder_start_token_id", first)
     if model.config.decoder_layers and first is not None:
         found["decoder_start_token_id"] = first  # what every target is written behind
     return found

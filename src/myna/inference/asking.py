@@ -19,8 +19,10 @@ _NO_TEXT = re.compile("[\ud800-\udfff]")
 def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[Any]:
     """The texts of a file or folder in their order: of a table its text column; other files are read as told.
 
-    For a model that ``reads`` pairs or words they are these, where the table has them.
+    For a model that ``reads`` pairs, words or messages they are these, where the table has them; for one that writes of
+    sources the text column is looked for by its usual names.
     """
+    from myna.corpus.guessing import guess_source
     from myna.corpus.readers import file_of, read
     from myna.corpus.sources import SourceConfig
 
@@ -28,12 +30,17 @@ def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[An
         raise InputError("there is no such file", where=path)
     table = any(suffix in _TABLES for suffix in path.suffixes)
     document = None
-    for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise, tags="plain")):
+    source = SourceConfig(path=str(path), format="auto" if table else otherwise, tags="plain")
+    if table and reads in ("sources", "messages"):
+        source = guess_source(source, reads)
+    for document in read(source):
         check_text(document.text, file_of(path, document), document.line)
         if reads == "pairs" and document.pair is not None:
             yield document.text, document.pair
         elif reads == "words" and document.words is not None:
             yield document.words.strings(document.text)
+        elif document.messages is not None:
+            yield [message._asdict() for message in document.messages]
         else:
             yield document.text
     if document is None:
@@ -51,6 +58,8 @@ def check_text(text: str, where: Path | str, line: int | None = None, blank: boo
 
 def in_words(answer: dict[str, Any]) -> str:
     """An answer of a task on one line."""
+    if "finish" in answer:
+        return " ".join(answer["text"].split()) or "–"
     if "label" in answer:
         return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
     if "labels" in answer:

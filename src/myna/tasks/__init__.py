@@ -17,7 +17,13 @@ TASKS = {
     "pairs": "myna.tasks.pairs:Pairs",
     "tagging": "myna.tasks.tagging:Tagging",
     "words": "myna.tasks.words:TagsOfWords",
+    "summarization": "myna.tasks.writing:Summarization",
+    "translation": "myna.tasks.translation:Translation",
+    "generation": "myna.tasks.generation:Generation",
+    "instructions": "myna.tasks.instructions:Instructions",
 }
+# Those whose answer is a text.
+WRITING = ("summarization", "translation", "generation", "instructions")
 _REGISTRY = Registry("task", TASKS)
 
 
