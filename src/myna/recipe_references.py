@@ -98,8 +98,12 @@ def _no_summarizer(recipe: Recipe, summarizer: str, folder: Path, place: KeyPath
     if summarizer in recipe.finetune:
         if summarizer not in extracting:
             yield Problem(place, f"[finetune.{summarizer}] makes no summaries", remedy)
-    elif not (_below(folder, summarizer) / "config.json").is_file():
-        yield Problem(place, f'"{summarizer}" is neither a [finetune] table nor a model\'s folder', remedy)
+        return
+    known = _below(folder, summarizer) / "myna.json"
+    if not known.is_file():
+        yield Problem(place, f'"{summarizer}" is neither a [finetune] table nor a folder of such a model', remedy)
+    elif files.read_object(known).get("kind") != "sentences":
+        yield Problem(place, f'the model in "{summarizer}" makes no summaries', remedy)
 
 
 def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:

@@ -146,12 +146,14 @@ def test_what_makes_summaries_is_trained_before_what_reads_them(tmp_path: Path) 
     ("summarizer", "told"),
     [
         ("topic", "[finetune.topic] makes no summaries; take brief"),
-        ("brif", '"brif" is neither a [finetune] table nor a model\'s folder; take brief'),
+        ("brif", '"brif" is neither a [finetune] table nor a folder of such a model; take brief'),
+        ("encoder", 'the model in "encoder" makes no summaries; take brief'),
     ],
 )
 def test_a_summarizer_that_is_none_is_told_with_its_line(tmp_path: Path, summarizer: str, told: str) -> None:
     from myna.recipe import read_recipe
 
+    encoder_folder(tmp_path / "encoder")
     path = write_recipe(tmp_path, RECIPE.replace('summarizer = "brief"', f'summarizer = "{summarizer}"'))
     with pytest.raises(InputError) as raised:
         read_recipe(path)
