@@ -74,9 +74,15 @@ class SentenceItem(Item):
 
 @dataclass(frozen=True)
 class SentenceBatch(Batch):
-    """A batch whose targets are of sentences: the tokens from ``positions`` to ``ends``, ``(sentences,)``."""
+    """A batch whose targets are of sentences, of ``sizes (sentences,)`` tokens.
 
-    ends: Tensor | None = None
+    ``rows (tokens,)`` are those of its tokens that are of sentences, these one after the other, and ``places (tokens,)``
+    says of which each is.
+    """
+
+    rows: Tensor | None = None
+    places: Tensor | None = None
+    sizes: Tensor | None = None
 
 
 class Extraction:
@@ -162,39 +168,41 @@ class Extraction:
     def batch(self, items: Sequence[SentenceItem], numbers: NDArray[np.int64], key: int | None) -> Batch:
         """See :class:`~myna.objectives.protocol.Objective`; the count is of sentences."""
         before = np.cumsum([0, *(len(item.ids) for item in items)])[:-1]
-        rows, ends = (
-            np.concatenate([part + start for part, start in zip(parts, before, strict=True)])
+        starts, ends = (
+            np.concatenate([part + start for part, start in zip(parts, before, strict=True) if part is not None])
             for parts in ([item.rows for item in items], [item.ends for item in items])
         )
         targets = np.concatenate([item.targets for item in items])
+        sizes = ends - starts
+        places = np.repeat(np.arange(len(sizes)), sizes)
+        rows = np.arange(len(places)) + (starts - np.cumsum(sizes) + sizes)[places]
         return SentenceBatch(
             flatten([item.ids for item in items], numbers, key),
             torch.from_numpy(targets),
             {self.name: int((targets != UNKNOWN).sum())},
-            torch.from_numpy(rows),
-            ends=torch.from_numpy(ends),
+            torch.from_numpy(starts),
+            rows=torch.from_numpy(rows),
+            places=torch.from_numpy(places),
+            sizes=torch.from_numpy(sizes),
         )
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
         """The logit of every sentence, ``(sentences, 1)``."""
         assert isinstance(batch, SentenceBatch)
-        assert batch.positions is not None
-        assert batch.ends is not None
+        assert batch.rows is not None
+        assert batch.places is not None
+        assert batch.sizes is not None
         assert isinstance(model.head, TokenHead)
-        hidden = model.trunk(batch.tokens)
-        sizes = batch.ends - batch.positions
-        owners = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
-        within = torch.arange(len(owners), device=sizes.device) - (sizes.cumsum(0) - sizes)[owners]
-        rows = hidden[batch.positions[owners] + within]
-        means = rows.new_zeros(len(sizes), rows.shape[1]).index_add_(0, owners, rows) / sizes.unsqueeze(1)
+        rows = model.trunk(batch.tokens)[batch.rows]
+        sums = rows.new_zeros(len(batch.sizes), rows.shape[1]).index_add_(0, batch.places, rows)
         keys = batch.tokens.keys
-        return model.head.label(means, None if keys is None else keys[batch.positions])
+        return model.head.label(sums / batch.sizes.unsqueeze(1), None if keys is None else keys[batch.positions])
 
     def loss(self, model: Model, batch: Batch) -> Loss:
-        """The binary cross-entropy of every sentence, in nats."""
-        known = batch.targets != UNKNOWN
-        logits, targets = self.outputs(model, batch)[known, 0], batch.targets[known]
-        total = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="sum")
+        """The binary cross-entropy of every sentence of which it is known whether it is chosen, in nats."""
+        logits = self.outputs(model, batch)[:, 0]
+        wanted, known = batch.targets.clamp(min=0).to(logits.dtype), (batch.targets != UNKNOWN).to(logits.dtype)
+        total = F.binary_cross_entropy_with_logits(logits, wanted, known, reduction="sum")
         return Loss((Term(self.name, total, batch.counts[self.name]),))
 
     def modules(self) -> Mapping[str, nn.Module]:
