@@ -59,7 +59,7 @@ def test_every_sentence_is_an_output_once_and_its_tokens_are_its_own(tokenizer: 
     task, _ = make(tokenizer)
     ledger = Ledger()
     examples = [Example(long_text(seed), str(seed), target="今天很好") for seed in range(4)]
-    ledger.came_in(examples=4)
+    ledger.came_in(examples=4, labels=4)
     items = task.items(examples, "window", ledger)
     ledger.check()
     assert len(items) > 8  # several windows each

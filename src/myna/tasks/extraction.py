@@ -76,7 +76,7 @@ class SentenceItem(Item):
 class SentenceBatch(Batch):
     """A batch whose targets are of sentences, of ``sizes (sentences,)`` tokens.
 
-    ``rows (tokens,)`` are those of its tokens that are of sentences, these one after the other, and ``places (tokens,)``
+    ``rows (tokens,)`` are its tokens that are of sentences, these one after the other, and ``places (tokens,)``
     says of which each is.
     """
 
