@@ -86,7 +86,7 @@ def _simple_texts(kind: str, examples: Sequence[Example], said: Said, simple: Si
 def _add_bits(scores: Scores, expected: Sequence[str], said: Said, simple: Simple | None) -> None:
     characters = np.array([len(text) for text in expected], np.float64)
     others = simple.bits(expected) if simple else {}
-    bits = np.array([getattr(each, "nats", 0.0) for each in said], np.float64) / math.log(2)
+    bits = np.array([each.nats for each in said if isinstance(each, Written)], np.float64) / math.log(2)
     sums = {name: np.stack([each, characters], 1) for name, each in {"": bits, **others}.items()}
     scores.add("bits_per_character", metrics.bits_per_character, sums.pop(""), sums)
 
