@@ -28,7 +28,7 @@ from myna.finetuning import FinetuneConfig
 from myna.recipe import Recipe, recipe_of
 from myna.recipe_errors import near
 from myna.settings import reason
-from myna.tasks import WRITING
+from myna.tasks import TARGETED
 from myna.tokens.characters import han
 
 # The verb's names of tasks, and the fields that each is read from; of several choices the first that is there.
@@ -38,7 +38,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "regression": (("text", "value"),),
     "pairs": (("text", "pair", "label"), ("text", "pair", "value")),
     "tagging": (("tokens", "tags"),),
-    **dict.fromkeys(WRITING, (("text", "target"),)),
+    **dict.fromkeys(TARGETED, (("text", "target"),)),
 }
 _VOCABULARY = 8_000
 # What --set may say of how files are read; which files they are, and for which split, the options say.
@@ -79,6 +79,9 @@ def compose(
     columns, rest = _columns_of(changes)
     said: list[str] = []
     source, fields, real_task = _source(task, train, columns, said)
+    if task == "summarization" and _reads_alone(model):
+        said.append("an encoder does not write: it learns to choose the sentences of the summary (task = extraction)")
+        real_task = "extraction"
     apart = len(paths) > 1 and len(paths) < 3
     sources: dict[Split, SourceConfig] = {
         split: source.model_copy(
@@ -191,7 +194,7 @@ def _source(
         kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
-    if task in WRITING:
+    if task in TARGETED:
         source, fields, others = guess_sides(source, task, sample, where)
         _say_columns(others, said)
         return source, fields, task
@@ -337,6 +340,21 @@ def _batch_tokens(tokens: int) -> int:
     """A step of the usual size where the text has many; of few tokens, so that an epoch has some ten."""
     usual: int = FinetuneConfig.model_fields["batch_tokens"].default
     return max(64, min(usual, tokens // 10))
+
+
+def _reads_alone(model: str) -> bool:
+    """Whether a preset or a model's folder is an encoder's, as far as its settings tell."""
+    from myna.inspection import model_folder
+    from myna.presets import PRESETS
+
+    if model in PRESETS:
+        return PRESETS[model].get("attention") != "causal" and not PRESETS[model].get("decoder_layers")
+    if not (model_folder(model) / "config.json").is_file():
+        return False
+    from myna.huggingface.families import empty_model
+    from myna.huggingface.folder import read_settings
+
+    return empty_model(read_settings(model_folder(model)))[0].kind not in ("causal", "sequence_to_sequence")
 
 
 def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:

@@ -32,12 +32,15 @@ _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
 _FOR = {
     **dict.fromkeys(("class_weights", "focal"), _LABELS),
     "label_smoothing": (*_LABELS, *WRITING),
-    **dict.fromkeys(("freeze", "pooling"), _NAMES),
+    "freeze": (*_NAMES, "extraction"),
+    "pooling": _NAMES,
     **dict.fromkeys(("beams", "new_tokens", "pointer"), WRITING),
     "direction": ("translation",),
     "r_drop": ("classification", "multilabel", "pairs"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
+    **dict.fromkeys(("sentences", "sentence_share"), ("extraction",)),
+    **dict.fromkeys(("read", "summarizer"), ("classification", "multilabel", "regression")),
 }
 
 
@@ -45,8 +48,8 @@ class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
     task: str = setting(
-        description="classification, multilabel, regression, pairs, tagging, words, summarization, translation, "
-        "generation, instructions, or a task of your own as my_module:MyTask"
+        description="classification, multilabel, regression, pairs, tagging, words, extraction, summarization, "
+        "translation, generation, instructions, or a task of your own as my_module:MyTask"
     )
     corpus: str = setting(description="the corpus with the labels, or with what is to be written")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
@@ -84,6 +87,23 @@ class FinetuneConfig(TrainingConfig):
     new_tokens: int | None = setting(
         None, "the most tokens that are written (default: as many as the longest of training)", "added", gt=0
     )
+    read: Literal["whole", "first", "summary"] | None = setting(
+        None,
+        "what is read of a long text: whole, in windows (the default); its first window; its summary by a summarizer",
+        "added",
+    )
+    summarizer: str | None = setting(
+        None, "what makes the summary: a [finetune] table of task = extraction, or such a model's folder", "added"
+    )
+    sentences: int | None = setting(
+        None,
+        "extraction: how many are chosen (default: as many as training's summaries are best made of)",
+        "added",
+        gt=0,
+    )
+    sentence_share: float | None = setting(
+        None, "extraction: instead, the share of a text's sentences that is chosen", "added", gt=0, le=1
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
@@ -93,6 +113,10 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
         if self.pointer and self.label_smoothing:
             raise ValueError("label_smoothing does not go with a pointer: leave one of the two out")
+        if (self.read == "summary") != (self.summarizer is not None):
+            raise ValueError('read = "summary" and summarizer go together: one needs the other')
+        if self.sentences is not None and self.sentence_share is not None:
+            raise ValueError("give sentences or sentence_share: one of the two")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
@@ -132,20 +156,24 @@ def finetune(
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
     seconds: float | None = None,
+    summarizer: Path | None = None,
 ) -> Ledger:
     """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
-    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer.
+    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer. ``summarizer`` is the folder of
+    the model that makes the summaries that it reads, and is copied into its own.
 
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
-    from myna.huggingface.folder import write_model_folder
+    from myna.huggingface.folder import read_facts, write_model_folder
     from myna.inference.predict import BATCH_TOKENS, predictions
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
+    from myna.tasks.reading import SUMMARIZER, summaries_by
     from myna.tasks.task import Adjustable, Writes
+    from myna.tasks.whole import WholeTexts
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
     from myna.training.processes import processes
@@ -166,6 +194,9 @@ def finetune(
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
+    within = {} if summarizer is None else {SUMMARIZER: summarizer}
+    if isinstance(task, WholeTexts) and summarizer is not None:
+        task.summarize = summaries_by(summarizer)
     if config.freeze == "trunk":
         model.trunk.requires_grad_(False)
     items = task.items(trained, config.too_long, ledger)
@@ -185,6 +216,7 @@ def finetune(
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
         "start": start,
+        **{name: read_facts(other).get("files") for name, other in within.items()},
     }
     progress = train(
         model,
@@ -217,7 +249,8 @@ def finetune(
     if isinstance(task, Adjustable):
         task.settle(model)
         described["decoding"] = task.remembered()
-    write_model_folder(folder / "model", model, start_from, described, getattr(task, "chat_template", None))
+    template = getattr(task, "chat_template", None)
+    write_model_folder(folder / "model", model, start_from, described, template, within)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger

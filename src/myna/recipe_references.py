@@ -57,6 +57,8 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
             misfit = _no_writer if finetune.task in WRITING else _two_stacks
             yield from misfit(recipe, finetune.start_from, folder, (*place, "start_from"))
         yield from _unknown_preset(recipe, finetune, place)
+        if finetune.summarizer is not None:
+            yield from _no_summarizer(recipe, finetune.summarizer, folder, (*place, "summarizer"))
         try:
             check_task_module(finetune.task)
         except MynaError as error:
@@ -87,6 +89,21 @@ def _unknown_start(
     elif not (start / needed).is_file():
         remedy = f'did you mean "{start_from}/model"?' if (start / "model" / needed).is_file() else None
         yield Problem(place, f'"{start_from}" is not a model\'s folder: it has no {needed}', remedy)
+
+
+def _no_summarizer(recipe: Recipe, summarizer: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """What is to make summaries and is no such table, and no model's folder."""
+    extracting = [name for name, config in recipe.finetune.items() if config.task == "extraction"]
+    remedy = f"take {', '.join(extracting)}" if extracting else "add a [finetune] table with task = extraction"
+    if summarizer in recipe.finetune:
+        if summarizer not in extracting:
+            yield Problem(place, f"[finetune.{summarizer}] makes no summaries", remedy)
+        return
+    known = _below(folder, summarizer) / "myna.json"
+    if not known.is_file():
+        yield Problem(place, f'"{summarizer}" is neither a [finetune] table nor a folder of such a model', remedy)
+    elif files.read_object(known).get("kind") != "sentences":
+        yield Problem(place, f'the model in "{summarizer}" makes no summaries', remedy)
 
 
 def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:

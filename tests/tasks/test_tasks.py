@@ -37,6 +37,7 @@ LABELS = {
     "pairs": ("no", "yes"),
     "tagging": Tagging.labels_of(["PER", "LOC"]),
     "words": ("adjective", "noun", "verb"),
+    "extraction": ("chosen",),
 }
 
 
@@ -66,6 +67,8 @@ def random_examples(name: str, count: int, seed: int = 3, longest: int = 70) -> 
             examples.append(Example(text, f"{number}", labels=tuple(chosen)))
         elif name == "regression":
             examples.append(Example(text, f"{number}", value=float(draw.normal())))
+        elif name == "extraction":
+            examples.append(Example(text, f"{number}", target=text[3:9]))
         elif name == "words":
             words = tuple((match.start(), match.end()) for match in re.finditer(r"\S{1,3}", text))
             tags = tuple(str(tag) for tag in draw.choice(LABELS[name], len(words)))

@@ -88,6 +88,7 @@ _SIDES = {
     "translation": (("source", "src", "text", "原文"), ("target", "tgt", "translation", "译文")),
     "generation": (("source", "prompt"), ("target", "completion", "response")),
 }
+_SIDES["extraction"] = _SIDES["summarization"]
 _MESSAGES = ("messages", "conversations", "conversation", "对话")
 _ALONE = ("text", "content", "body", "正文", "文本", "内容")
 

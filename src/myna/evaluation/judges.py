@@ -16,14 +16,17 @@ import numpy as np
 from myna.evaluation import metrics
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
+from myna.evaluation.written import judge_texts, line_of_text
 from myna.inference.loaded import Loaded
 from myna.tasks.classification import Classified
 from myna.tasks.examples import Example
+from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Labelled
 from myna.tasks.regression import Valued
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import TaggedWords, are_bio, words_of
+from myna.tasks.writing import Written
 
 # Scores, and what ``details.json`` has; of the model, examples, predictions, the seed and the simple methods.
 Judged = tuple[Scores, dict[str, Any]]
@@ -206,4 +209,6 @@ JUDGES: dict[type, Judge] = {
     Labelled: Judge(_judge_several_labels, _line_of_labels),
     Valued: Judge(_judge_values, _line_of_value),
     TaggedWords: Judge(_judge_words, _line_of_words),
+    Written: Judge(judge_texts, line_of_text),
+    Extracted: Judge(judge_texts, line_of_text),
 }

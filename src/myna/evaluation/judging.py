@@ -24,8 +24,9 @@ from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
-from myna.tasks import WRITING
+from myna.tasks import TARGETED
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
+from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.regression import VALUE
 from myna.tasks.tagging import Tagging
@@ -76,10 +77,11 @@ def evaluate_task(
     ledger.note("tokens of texts that had no room in the model's window", unread)
     report("simple methods", 0.6)
     own = seed if config.seed is None else config.seed
-    trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
+    every = choose(splits.train, config.training_examples or len(splits.train), own)
+    trained = _within_budget(every, ledger)
     if isinstance(loaded.task, Writes):
-        trained = loaded.task.arranged(trained)
-    scores, details = _judge(loaded, tested, said, seed, Simple(trained, corpus))
+        trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
+    scores, details = _judge(loaded, tested, said, seed, Simple(trained, corpus, every))
     _write(folder, scores, details, tested, said)
     return ledger
 
@@ -97,7 +99,7 @@ def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
     source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
     task = loaded.facts.get("task")
-    if task in WRITING:
+    if task in TARGETED:
         source, _, _ = guess_sides(source, task, *sample_of(source))
     return source
 
@@ -135,7 +137,7 @@ def _within_budget(examples: Sequence[Example], ledger: Ledger) -> list[Example]
     for example in examples:
         if read >= BASELINE_CHARACTERS:
             break
-        read += len(example.text)
+        read += len(example.text) + len(example.target or "")
         chosen.append(example)
     ledger.note("training examples that the simple methods did without", len(examples) - len(chosen))
     return chosen
@@ -146,19 +148,19 @@ def _kind(loaded: Loaded) -> str:
     if loaded.labels == VALUE:
         return "regression"
     kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
-    usual = "other" if isinstance(loaded.task, Writes) else "classification"
+    task = loaded.facts.get("task")
+    usual = task if task in TARGETED else "other" if isinstance(loaded.task, Writes) else "classification"
     return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), usual)
 
 
 def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     """A line of ``predictions.jsonl``."""
-    line: dict[str, Any] = {"id": example.id, "text": example.text}
+    line: dict[str, Any] = {"id": example.id}
+    if not isinstance(said, (Written, Extracted)):
+        line["text"] = example.text
     if example.pair is not None:
         line["pair"] = example.pair
     judge = JUDGES.get(type(said))
-    if judge is None and isinstance(said, Written):
-        line = {"id": example.id, "source": example.text, "target": example.target, "predicted": said.text}
-        return line | {"tokens": said.tokens, "finish": said.finish}
     return {**line, **(judge.line(example, said) if judge else {"answer": said.answer()})}
 
 

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from myna.corpus.document import Corpus
-from myna.evaluation import baselines, metrics
+from myna.evaluation import baselines, metrics, text_baselines
+from myna.evaluation.ngrams import CharacterNgrams
 from myna.tasks.examples import Example
 from myna.tasks.units import tags_of, units
 from myna.tasks.viterbi import spans_of
@@ -18,10 +19,13 @@ from myna.tasks.words import words_of
 
 
 class Simple:
-    """The simple methods, which have seen the training examples. Each function gives what each says, by its name."""
+    """The simple methods, which have seen the training examples. Each function gives what each says, by its name.
 
-    def __init__(self, trained: Sequence[Example], corpus: Corpus) -> None:
-        self.trained, self.corpus = trained, corpus
+    ``all_trained`` are those that the model was trained on where the simple methods did with fewer.
+    """
+
+    def __init__(self, trained: Sequence[Example], corpus: Corpus, all_trained: Sequence[Example] = ()) -> None:
+        self.trained, self.corpus, self.all_trained = trained, corpus, all_trained or trained
 
     def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
         """What each method says of each text, or pair of texts."""
@@ -78,6 +82,35 @@ class Simple:
         names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
         found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
         return {"most_frequent_tag": found, "known_names": names}
+
+    def summaries(self, examples: Sequence[Example], counts: Sequence[int] | None = None) -> dict[str, list[str]]:
+        """A short text for each; of so many sentences each as ``counts`` says, or else as most of training have."""
+        usual = text_baselines.usual_sentences([example.target or "" for example in self.trained])
+        counts = [usual] * len(examples) if counts is None else counts
+        both = list(zip([example.text for example in examples], counts, strict=True))
+        first = "first_sentence" if set(counts) == {1} else "first_sentences"
+        return {
+            first: [text_baselines.first_sentences(text, count) for text, count in both],
+            "textrank": [text_baselines.textrank(text, count) for text, count in both],
+            **self.nearest(examples),
+        }
+
+    def translations(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """A translation of each text."""
+        sources, targets = [e.text for e in self.trained], [e.target or "" for e in self.trained]
+        dictionary = text_baselines.Dictionary(sources, targets)
+        return {**self.nearest(examples), "dictionary": [dictionary.translate(example.text) for example in examples]}
+
+    def nearest(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """What training has for the text that is most like each."""
+        sources, targets = [e.text for e in self.trained], [e.target or "" for e in self.trained]
+        asked = [example.text for example in examples]
+        return {"nearest_source": text_baselines.nearest_targets(sources, targets, asked)}
+
+    def bits(self, texts: Sequence[str]) -> dict[str, metrics.Floats]:
+        """The cost of each text with its end, ``(texts,)`` in bits, by the texts that training writes."""
+        model = CharacterNgrams(5, (example.target or example.text for example in self.trained))
+        return {"character_5gram": model.bits(texts)}
 
 
 def _pairs(examples: Sequence[Example]) -> list[tuple[str, str]]:

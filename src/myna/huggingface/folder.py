@@ -8,9 +8,11 @@ No pickle is read or written.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -49,13 +51,23 @@ class ModelFolder:
 
 
 def write_model_folder(
-    folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any], chat_template: str | None = None
+    folder: Path,
+    model: Model,
+    tokenizer_folder: Path,
+    facts: Mapping[str, Any],
+    chat_template: str | None = None,
+    within: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
-    """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
+    """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card.
+
+    ``within`` are folders of other models that it needs, by the names that their copies have in its own.
+    """
     named = _tokenizer_settings(tokenizer_folder)
     if chat_template is not None:
         named = {**named, "chat_template": chat_template}
     with files.new_folder(folder) as place:
+        for name, other in within.items():
+            shutil.copytree(other, place / name)
         content = {
             _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),

@@ -58,7 +58,7 @@ def check_text(text: str, where: Path | str, line: int | None = None, blank: boo
 
 def in_words(answer: dict[str, Any]) -> str:
     """An answer of a task on one line."""
-    if "finish" in answer:
+    if "text" in answer:
         return " ".join(answer["text"].split()) or "–"
     if "label" in answer:
         return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"

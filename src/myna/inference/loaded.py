@@ -26,7 +26,9 @@ from myna.model.transformer import EncoderDecoder, Transformer
 from myna.tasks import TASKS, find_task
 from myna.tasks.examples import Example, document_of
 from myna.tasks.pairs import Pairs
+from myna.tasks.reading import SUMMARIZER, summaries_by
 from myna.tasks.task import Adjustable, Prediction, Task, Writes, framed
+from myna.tasks.whole import WholeTexts
 from myna.tasks.windows import windows
 from myna.tasks.writing import Writing
 from myna.tokens.encoding import encode
@@ -34,7 +36,7 @@ from myna.tokens.sampler import micro_batches
 from myna.tokens.tokenizer import Tokenizer
 
 # The task of a folder that does not name one, by the kind of its head.
-_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging"}
+_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "sentences": "extraction"}
 
 
 class Loaded:
@@ -98,6 +100,8 @@ class Loaded:
         made = task(self.tokenizer, self.labels, self.model.config.maximum_length)
         if isinstance(made, Adjustable):
             made.recall(self.facts.get("decoding", {}))
+        if isinstance(made, WholeTexts) and made.read == "summary":
+            made.summarize = summaries_by(self.folder / SUMMARIZER)
         return made
 
     def predict(self, texts: str | Sequence[Asked]) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ def pool(hidden: Tensor, tokens: Flat) -> Tensor:
 
 LANGUAGE_KINDS = ("masked", "causal", "sequence_to_sequence")
 # A span's two labels are its start and its end; replaced-token detection and the extraction of sentences have one
-# each, for every token and for every first token of a sentence.
+# each, for every token and for every sentence.
 HEADS: dict[str, type[SequenceHead] | type[TokenHead]] = {
     "sequence": SequenceHead,
     "token": TokenHead,

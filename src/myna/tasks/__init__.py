@@ -17,6 +17,7 @@ TASKS = {
     "pairs": "myna.tasks.pairs:Pairs",
     "tagging": "myna.tasks.tagging:Tagging",
     "words": "myna.tasks.words:TagsOfWords",
+    "extraction": "myna.tasks.extraction:Extraction",
     "summarization": "myna.tasks.writing:Summarization",
     "translation": "myna.tasks.translation:Translation",
     "generation": "myna.tasks.generation:Generation",
@@ -24,6 +25,8 @@ TASKS = {
 }
 # Those whose answer is a text.
 WRITING = ("summarization", "translation", "generation", "instructions")
+# Those whose examples have such a text beside them.
+TARGETED = (*WRITING, "extraction")
 _REGISTRY = Registry("task", TASKS)
 
 
