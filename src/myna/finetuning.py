@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from myna.model.heads import Model
     from myna.origin import Origin
 
-VERSION = 2
+VERSION = 3
 # Which tasks an option is for; a task of somebody's own takes what it likes.
 _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
 _FOR = {
@@ -120,6 +120,7 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
+    from myna.evaluation.abstaining import calibrate
     from myna.huggingface.folder import write_model_folder
     from myna.inference.predict import predictions
     from myna.tasks import find_task
@@ -193,6 +194,7 @@ def finetune(
     }
     if isinstance(task, Adjustable):
         task.settle(model)
+        described |= calibrate(task, splits.validation, predictions(model, task, held_out))
         described["decoding"] = task.remembered()
     write_model_folder(folder / "model", model, start_from, described)
     ledger.note("tokens trained, special ones included", progress.tokens)

@@ -27,6 +27,9 @@ def predict(
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
     pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs.")] = None,
     file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Answer only where so many of 1 are right, as 0.95; else abstain.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
 ) -> None:
     """Answer with a fine-tuned model."""
@@ -38,11 +41,11 @@ def predict(
         check_text(text, "--text")
     loaded = _load(model)
     if file is None:
-        (answer,) = loaded.predict([text if pair is None else (text, pair)])
+        (answer,) = loaded.predict([text if pair is None else (text, pair)], precision)
         print_json(answer) if as_json else print(in_words(answer))
         return
     for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
-        for asked, answer in zip(texts, loaded.predict(texts), strict=True):
+        for asked, answer in zip(texts, loaded.predict(texts, precision), strict=True):
             shown = asked if isinstance(asked, str) else " ".join(asked)
             print_json(answer) if as_json else print(f"{in_words(answer)}\t{' '.join(shown.split())}")
 

@@ -44,6 +44,9 @@ def _judge_labels(
     expected, ours = [example.label or "" for example in examples], [each.label for each in said]
     scores = Scores(seed)
     scores.add_labels(expected, ours, simple.labels(examples) if simple else {}, labels)
+    has = np.array([[label == right for label in labels] for right in expected], bool).reshape(-1, len(labels))
+    probabilities = np.array([each.probabilities for each in said]).reshape(-1, len(labels))
+    scores.add("auc", metrics.area_under_curve, metrics.placements(has, probabilities), {})
     cells = metrics.confusion(expected, ours, labels)
     figures = zip(
         labels,

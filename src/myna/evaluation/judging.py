@@ -16,23 +16,24 @@ import numpy as np
 from myna import files
 from myna.corpus.document import Corpus
 from myna.corpus.sources import SourceConfig
+from myna.evaluation.abstaining import reached, sureness_of
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
 from myna.evaluation.simple_methods import Simple
+from myna.evaluation.slices import slices
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
-from myna.tasks.multilabel import Multilabel
 from myna.tasks.regression import VALUE
-from myna.tasks.tagging import Tagging
+from myna.tasks.task import Sure
 from myna.tasks.words import TagsOfWords, are_bio
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-VERSION = 1
+VERSION = 2
 # What the simple methods learn from: enough that more changes little, and they stay a matter of seconds.
 BASELINE_CHARACTERS = 20_000_000
 # A task of somebody else's is judged by its own metrics, anew for each draw.
@@ -71,8 +72,21 @@ def evaluate_task(
     own = seed if config.seed is None else config.seed
     trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
     scores, details = _judge(loaded, splits.test, said, seed, Simple(trained, corpus))
+    details |= _sureness(loaded, splits.test, said)
+    if scores.main is not None:
+        details["slices"] = slices(splits.test, scores.main)
     _write(folder, scores, details, splits.test, said)
     return ledger
+
+
+def _sureness(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any]) -> dict[str, Any]:
+    """What ``details.json`` has of probabilities: ``calibration`` before and after the temperature, ``abstaining``."""
+    now = sureness_of(loaded.task, examples, said)
+    if now is None or not isinstance(loaded.task, Sure):
+        return {}
+    temperature = loaded.task.temperature
+    calibration = {"temperature": temperature, "before": now.at(1 / temperature).to_dict(), "after": now.to_dict()}
+    return {"calibration": calibration, "abstaining": reached(loaded.facts, now)}
 
 
 def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
@@ -129,11 +143,11 @@ def _within_budget(examples: Sequence[Example], ledger: Ledger) -> list[Example]
 
 
 def _kind(loaded: Loaded) -> str:
-    """What the report calls a model whose task was judged on nothing."""
+    """What the report calls a model whose task was judged on nothing: as its task, and pairs by their answers."""
     if loaded.labels == VALUE:
         return "regression"
-    kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
-    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
+    task = str(loaded.facts.get("task"))
+    return "classification" if task == "pairs" else task
 
 
 def line_of(example: Example, said: Any) -> Mapping[str, Any]:

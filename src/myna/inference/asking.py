@@ -51,6 +51,8 @@ def check_text(text: str, where: Path | str, line: int | None = None, blank: boo
 
 def in_words(answer: dict[str, Any]) -> str:
     """An answer of a task on one line."""
+    if None in (answer.get("label", ""), answer.get("labels", "")):
+        return "abstains"
     if "label" in answer:
         return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
     if "labels" in answer:
@@ -58,5 +60,5 @@ def in_words(answer: dict[str, Any]) -> str:
     if "value" in answer:
         return f"{answer['value']:.4g}"
     if "tags" in answer:
-        return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+        return " ".join(f"{token}/{tag or '–'}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
     return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"

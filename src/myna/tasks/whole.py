@@ -28,6 +28,7 @@ from myna.tokens.encoding import Encoding, encode
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from myna.evaluation.calibration import Sureness
     from myna.finetuning import FinetuneConfig
 
 # The weight of an example in whole numbers, so that counts stay exact: it can be cut into 1 … 16 equal shares.
@@ -44,7 +45,9 @@ class WeighedBatch(Batch):
 
 
 class Answers(Protocol):
-    """What is said of a text, and how it is learned."""
+    """What is said of a text, and how it is learned. A ``temperature`` divides the logits of labels."""
+
+    temperature: float
 
     def target(self, example: Example) -> NDArray[Any]:
         """What is right, ``(1,)`` or ``(1, labels)``; anything where it is not known."""
@@ -66,6 +69,15 @@ class Answers(Protocol):
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """See :class:`~myna.tasks.task.Task`."""
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
+        """See :class:`~myna.tasks.task.Sure`."""
+
+    def remembered(self) -> dict[str, Any]:
+        """See :class:`~myna.tasks.task.Adjustable`."""
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """See :class:`~myna.tasks.task.Adjustable`."""
 
 
 class WholeTexts:
@@ -186,7 +198,21 @@ class WholeTexts:
 
     def remembered(self) -> dict[str, Any]:
         """See :class:`~myna.tasks.task.Adjustable`."""
-        return {}
+        return self.answers.remembered()
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """See :class:`~myna.tasks.task.Adjustable`."""
+        self.answers.recall(facts)
+
+    @property
+    def temperature(self) -> float:
+        """See :class:`~myna.tasks.task.Sure`."""
+        return self.answers.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self.answers.temperature = temperature
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
+        """See :class:`~myna.tasks.task.Sure`."""
+        return self.answers.sureness(examples, predictions)
