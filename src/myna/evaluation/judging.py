@@ -18,6 +18,7 @@ from myna.corpus.document import Corpus
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.abstaining import reached, sureness_of
 from myna.evaluation.judges import JUDGES, Judged
+from myna.evaluation.metrics import are_bio
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
 from myna.evaluation.simple_methods import Simple
@@ -28,7 +29,7 @@ from myna.ledger import Ledger
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.regression import VALUE
 from myna.tasks.task import Sure
-from myna.tasks.words import TagsOfWords, are_bio
+from myna.tasks.words import TagsOfWords
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig

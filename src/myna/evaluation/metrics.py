@@ -195,6 +195,12 @@ def ranks(values: NDArray[np.number]) -> Floats:
     return result
 
 
+def are_bio(tags: Iterable[str]) -> bool:
+    """Whether a set of tags is one of BIO: nothing but ``O`` and begin and inside tags, some of which begin."""
+    tags = set(tags)
+    return any(tag.startswith("B-") for tag in tags) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
+
+
 def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
     """The spans ``(first unit, unit behind the last, label)`` in BIO or BIOES tags, read leniently as seqeval does.
 

@@ -20,7 +20,7 @@ from myna.corpus.document import Document, Span
 from myna.corpus.words import segment, split_at_spaces
 from myna.errors import InputError
 from myna.evaluation.calibration import Sureness, temperature_of, tempered
-from myna.evaluation.metrics import entity_counts, micro_f1
+from myna.evaluation.metrics import are_bio, entity_counts, micro_f1
 from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.tagging import Sentence, Tagging
@@ -64,12 +64,6 @@ class TaggedWords:
         if self.spans is not None:
             found["spans"] = [{**span._asdict(), "text": self.text[span.start : span.end]} for span in self.spans]
         return found
-
-
-def are_bio(tags: Iterable[str]) -> bool:
-    """Whether a set of tags is one of BIO: nothing but ``O`` and begin and inside tags, some of which begin."""
-    tags = set(tags)
-    return any(tag.startswith("B-") for tag in tags) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
 
 
 class TagsOfWords(Tagging):
