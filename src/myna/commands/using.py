@@ -95,6 +95,9 @@ def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Examples (.jsonl, .csv, .tsv), or texts.", show_default=False)],
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling for the intervals.")] = 1,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="Also under noise, and on made-up tests: names, numbers, negation …")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge a fine-tuned model on examples, or a decoder on texts."""
@@ -105,6 +108,13 @@ def evaluate(
     folder = model_folder(model)
     if not data.exists():
         raise InputError("there is no such file or folder", where=data)
+    if challenge:
+        from myna.evaluation.challenge import challenge_file
+        from myna.evaluation.challenge_report import describe
+
+        found = challenge_file(folder, data, seed)
+        print_json(found) if as_json else print(describe(found, data.name))
+        return
     if has_task(folder):
         scores = judge_file(folder, data, seed)
     else:

@@ -12,6 +12,7 @@ from myna.inspection import columns, plain
 _MOST_SETTINGS = 12
 # A line of a terminal.
 _CHARACTERS = 44
+_SIDES = ("the first is better", "the second is better")
 
 
 def describe(comparisons: Sequence[Mapping[str, Any]]) -> str:
@@ -28,14 +29,16 @@ def _lines(compared: Mapping[str, Any]) -> list[str]:
     rows = [["", f"first ({interval})", f"second ({interval})", "second - first", ""]]
     for name, entry in compared["scores"].items():
         read = manner(name)
-        cells = [_value(read, entry["first"]), _value(read, entry["second"])]
-        rows.append([name, *cells, *_difference(read, entry["difference"], "over texts" if several else "")])
+        cells = [value_cell(read, entry["first"]), value_cell(read, entry["second"])]
+        rows.append(
+            [name, *cells, *difference_cells(read, entry["difference"], "over texts" if several else "", _SIDES)]
+        )
         if "over_runs" in entry:
-            rows.append(["", "", "", *_difference(read, entry["over_runs"], "over runs")])
+            rows.append(["", "", "", *difference_cells(read, entry["over_runs"], "over runs", _SIDES)])
     lines += ["", *columns(rows)]
     settings = list(compared["settings"].items())
     if settings:
-        shown = [[key, f"{_short(one)} | {_short(other)}"] for key, (one, other) in settings[:_MOST_SETTINGS]]
+        shown = [[key, f"{shortened(one)} | {shortened(other)}"] for key, (one, other) in settings[:_MOST_SETTINGS]]
         more = len(settings) - len(shown)
         lines += ["", "  What differs in the recipes:", *(f"  {line}" for line in columns(shown))]
         lines += [f"    and {more} more settings (--json has all)"] if more else []
@@ -52,11 +55,14 @@ def _answers(compared: Mapping[str, Any]) -> list[str]:
         examples = compared["examples"][side]
         if examples:
             lines.append(f"  The {side} alone is right, as of:")
-            lines += [f"    {_short(each['text'])}  {_of(each['truth'])}, not {_of(each[other])}" for each in examples]
+            lines += [
+                f"    {shortened(each['text'])}  {_of(each['truth'])}, not {_of(each[other])}" for each in examples
+            ]
     return lines
 
 
-def _value(read: Manner, entry: Mapping[str, Any]) -> str:
+def value_cell(read: Manner, entry: Mapping[str, Any]) -> str:
+    """A value with its interval, and with the range of several runs."""
     if "low" not in entry:
         return plain(read.text(entry["value"]))
     ends = [plain(read.text(entry[end])).removesuffix(" %") for end in ("low", "high")]
@@ -66,7 +72,9 @@ def _value(read: Manner, entry: Mapping[str, Any]) -> str:
     return shown
 
 
-def _difference(read: Manner, entry: Mapping[str, Any], over: str) -> list[str]:
+def difference_cells(
+    read: Manner, entry: Mapping[str, Any], over: str = "", sides: tuple[str, str] = ("worse", "better")
+) -> list[str]:
     """The difference with its interval and p, and what that says."""
     scale, digits = (100, 1) if read.unit == "percent" else (1, 3)
     gap, *ends = (f"{scale * entry[key]:+.{digits}f}" for key in ("value", "low", "high") if key in entry)
@@ -79,7 +87,7 @@ def _difference(read: Manner, entry: Mapping[str, Any], over: str) -> list[str]:
     if entry["low"] <= 0 <= entry["high"]:
         verdict = "can be chance"
     else:
-        verdict = f"the {'second' if (entry['value'] > 0) == read.higher else 'first'} is better"
+        verdict = sides[(entry["value"] > 0) == read.higher]
     return [shown, f"{verdict}, {over}" if over else verdict]
 
 
@@ -87,10 +95,11 @@ def _of(answer: Any) -> str:
     """An answer on a line: of spans their labels and places."""
     if isinstance(answer, list) and any(isinstance(each, Mapping) for each in answer):
         return "[" + " ".join(f"{each['label']} {each['start']}-{each['end']}" for each in answer) + "]"
-    return _short(answer) if answer != [] else "[]"
+    return shortened(answer) if answer != [] else "[]"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value on part of a line."""
     if value is None:
         return "–"
     text = " ".join(str(value).split()).replace(PERCENT, " %")

@@ -93,15 +93,16 @@ def _sureness(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any]) 
 def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
-    examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
+    examples = examples_of(loaded, data)
     said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
     return _judge(loaded, examples, said, seed, None)[0].metrics
 
 
-def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
-    """How a file of examples is read: its tags as those of the model."""
+def examples_of(loaded: Loaded, data: Path) -> list[Example]:
+    """The examples of a file for a model's task; its tags are read as those of the model."""
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
-    return SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    return read_examples(data, type(loaded.task), source)
 
 
 def _judge(
