@@ -151,8 +151,8 @@ def between_runs(first: Sequence[float], second: Sequence[float]) -> tuple[Estim
 
     errors = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
     apart = float(np.mean(first) - np.mean(second))
-    if sum(errors) == 0:
-        return Estimate(apart, apart, apart), float(apart == 0)
+    if sum(errors) < 1e-24:  # All runs of a side are the same, but for the rounding of a mean.
+        return Estimate(apart, apart, apart), float(abs(apart) < 1e-12)
     parts = sum(error**2 / (len(values) - 1) for error, values in zip(errors, (first, second), strict=True))
     error, freedom = float(np.sqrt(sum(errors))), sum(errors) ** 2 / parts
     return _student(apart, error, freedom), float(2 * stdtr(freedom, -abs(apart) / error))
