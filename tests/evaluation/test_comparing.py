@@ -101,6 +101,10 @@ def test_what_was_judged_on_other_texts_is_not_compared(tmp_path: Path) -> None:
         (other("e", spans), "answers of another kind"),
         (other("f", [{"text": "a", "answer": {}}]), "no predictions that can be compared"),
         (other("g", [{**lines[0], "label": None}, *lines[1:]]), "g:1: this line has no answer by hand"),
+        (other("h", [*lines[:9], {"text": "text 9", "label": "good"}]), "h:10: this line is no prediction as those"),
+        (other("i", [*lines[:9], [1]]), "i:10: this line is no prediction"),  # type: ignore[list-item]
+        (other("j", [3]), "no predictions that can be compared"),  # type: ignore[list-item]
+        (other("k", []), "no predictions that can be compared"),
         (tmp_path / "nothing", "there is nothing here"),
         (tmp_path, "there are no predictions here"),
     ):

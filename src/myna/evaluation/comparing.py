@@ -59,7 +59,7 @@ def _matched(first: list[Side], second: list[Side]) -> list[tuple[Side, Side]]:
 
 
 def _where(found: Side) -> Path:
-    return found[0].run or found[0].path
+    return found[0].path.parent.parent if found[0].run else found[0].path
 
 
 def _compared(first: Side, second: Side, seed: int) -> dict[str, Any]:

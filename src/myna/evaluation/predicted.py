@@ -59,15 +59,29 @@ class Kind:
 def kind_of(predicted: Predicted) -> Kind:
     """The kind of a file's lines; an :class:`InputError` for one that is none, and for a line of another kind."""
     lines = predicted.lines or ()
-    kind = next((kind for kind in KINDS if lines and kind.key in lines[0] and "predicted" in lines[0]), None)
+    first = lines[0] if lines and isinstance(lines[0], Mapping) else {}
+    kind = next((kind for kind in KINDS if kind.key in first and "predicted" in first), None)
     if kind is None:
         remedy = "give predictions.jsonl of a fine-tuned model, as in evaluate/NAME"
         raise InputError("these are no predictions that can be compared", where=predicted.path, remedy=remedy)
     for number, line in enumerate(lines, 1):
-        if line.get(kind.key) is None or line.get("predicted") is None or "text" not in line:
-            what = "this line has no answer by hand to compare with" if "predicted" in line else "this is no prediction"
+        if isinstance(line, Mapping) and line.get(kind.key, "") is None:
+            what = "this line has no answer by hand to compare with"
             raise InputError(what, where=predicted.path, line=number)
+        if not _is_whole(line, kind):
+            raise InputError("this line is no prediction as those before it", where=predicted.path, line=number)
     return kind
+
+
+def _is_whole(line: Any, kind: Kind) -> bool:
+    """Whether a line has a text, an answer by hand and a prediction, each as its kind has them."""
+    try:
+        both = kind.truth(line), kind.said(line)
+        paired = kind.key != "tags" or len(line["tags"]) == len(line["predicted"])
+        hash((line["text"], line.get("pair"), *line.get("tokens", ()), *both))
+        return paired and isinstance(line["text"], str) and isinstance(line.get("scores", {}), Mapping)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return False
 
 
 def find(path: Path) -> list[Predicted]:
