@@ -83,6 +83,7 @@ def test_a_precision_between_two_is_answered_by_the_higher() -> None:
             "a precision of 0.99 was not reached on this model's validation texts; the highest that is kept is",
         ),
         ({"thresholds": []}, 0.9, "none is"),
+        ({"thresholds": [1, {"precision": "high"}, {}]}, 0.9, "none is"),
         (facts, 1.0, "1 is no precision"),
         ({}, 0.9, "this model keeps no thresholds"),
     ):

@@ -105,17 +105,27 @@ def threshold_for(facts: Mapping[str, Any], precision: float, where: Path) -> fl
     """
     if not 0 < precision < 1:
         raise InputError(f"{precision:g} is no precision", where="--precision", remedy="give one between 0 and 1")
-    kept = facts.get("thresholds")
-    if not isinstance(kept, list):
+    if not isinstance(facts.get("thresholds"), list):
         what = "this model keeps no thresholds, which fine-tuning finds for answers with a label or tags of words"
         raise InputError(what, where=where, remedy="fine-tune it anew, or leave --precision out")
-    rows = sorted((row["precision"], row["threshold"]) for row in kept)
+    rows = sorted(_kept(facts).items())
     found = next((threshold for reached, threshold in rows if reached >= precision), None)
     if found is None:
         most = f"the highest that is kept is {rows[-1][0]:g}" if rows else "none is"
         what = f"a precision of {precision:g} was not reached on this model's validation texts; {most}"
         raise InputError(what, where="--precision", remedy="ask for less, or fine-tune on more text")
-    return float(found)
+    return found
+
+
+def _kept(facts: Mapping[str, Any]) -> dict[float, float]:
+    """The thresholds of a ``myna.json`` by their precision; what is none there is passed over."""
+    rows = facts.get("thresholds")
+    pairs = [
+        (row.get("precision"), row.get("threshold"))
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, Mapping)
+    ]
+    return {one: float(other) for one, other in pairs if isinstance(one, float) and isinstance(other, (int, float))}
 
 
 def reached(facts: Mapping[str, Any], sureness: Sureness) -> list[dict[str, Any]]:
@@ -123,7 +133,7 @@ def reached(facts: Mapping[str, Any], sureness: Sureness) -> list[dict[str, Any]
 
     Both have their intervals; a precision without a threshold has neither.
     """
-    kept = {row["precision"]: row["threshold"] for row in facts.get("thresholds", ())}
+    kept = _kept(facts)
     probabilities, right = sureness.decisions()
     rows: list[dict[str, Any]] = []
     for precision in SHOWN:
