@@ -53,7 +53,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
 class FakeModel:
     """Says of each text how long it is, and writes the prompt again."""
 
-    def predict(self, texts: list[str]) -> list[dict[str, Any]]:
+    def predict(self, texts: list[str], precision: float | None = None) -> list[dict[str, Any]]:
         return [{"label": str(len(text)), "scores": {str(len(text)): 0.75}} for text in texts]
 
     goes_on = True

@@ -190,3 +190,29 @@ def test_a_finetuning_has_three_epochs_unless_told() -> None:
     assert (told.steps, told.epochs) == (5, None)
     with pytest.raises(ValidationError, match="did you mean 'classification'"):
         FinetuneConfig(task="clasification", corpus="c", start_from="e")
+
+
+def test_probabilities_are_set_right_on_the_validation_split_and_no_answer_changes(tmp_path: Path) -> None:
+    # Every seventh label is wrong, so that no probability of 1 is right.
+    other = {"good": "bad", "bad": "good"}
+    documents = [replace(d, label=other[str(d.label)]) if n % 7 == 0 else d for n, d in enumerate(moods())]
+    corpus, start = corpus_folder(tmp_path / "corpus", documents), encoder_folder(tmp_path / "encoder")
+    (tmp_path / "run").mkdir()
+    finetune(CLASSIFICATION.model_copy(update={"epochs": 6.0}), corpus, start, tmp_path / "run", seed=1)
+    model = load(tmp_path / "run" / "model")
+    kept = model.facts["calibration"]
+    assert kept["temperature"] == model.facts["decoding"]["temperature"] == model.task.temperature != 1
+    assert kept["answers"] == 24
+    assert kept["after"]["nll"] < kept["before"]["nll"]
+    texts = [d.text for d in documents if d.split == "test"]
+    warm = model.predict(texts)
+    threshold = next(row["threshold"] for row in model.facts["thresholds"] if row["precision"] == 0.5)
+    some = model.predict(texts, precision=0.5)
+    for sure, answer in zip(warm, some, strict=True):
+        assert answer["label"] == (sure["label"] if max(sure["scores"].values()) >= threshold else None)
+    model.task.temperature = 1.0
+    cold = model.predict(texts)
+    assert [each["label"] for each in warm] == [each["label"] for each in cold]
+    assert warm[0]["scores"] != cold[0]["scores"]
+    with pytest.raises(InputError, match=r"a precision of 0\.999 was not reached"):
+        model.predict(texts, precision=0.999)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from myna.origin import Origin
     from myna.tasks.task import Task
 
-VERSION = 2
+VERSION = 3
 _NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words")
 # Which tasks an option is for; a task of somebody's own takes what it likes.
 _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
@@ -167,6 +167,7 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
+    from myna.evaluation.abstaining import calibrate
     from myna.huggingface.folder import read_facts, write_model_folder
     from myna.inference.predict import BATCH_TOKENS, predictions
     from myna.tasks import find_task
@@ -248,6 +249,7 @@ def finetune(
     }
     if isinstance(task, Adjustable):
         task.settle(model)
+        described |= calibrate(task, splits.validation, predictions(model, task, held_out))
         described["decoding"] = task.remembered()
     template = getattr(task, "chat_template", None)
     write_model_folder(folder / "model", model, start_from, described, template, within)

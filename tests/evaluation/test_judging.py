@@ -65,7 +65,7 @@ def test_labels_are_judged_on_the_test_split_beside_the_simple_methods(tmp_path:
     right = sum(line["label"] == line["predicted"] for line in lines)
     assert scores["accuracy"]["value"] == pytest.approx(right / 20)
     assert scores["accuracy"]["examples"] == 20
-    assert list(scores) == ["accuracy", "macro_f1"]
+    assert list(scores) == ["accuracy", "macro_f1", "mcc", "auc"]
     simple = scores["accuracy"]["baselines"]
     assert set(simple) == {"majority", "tfidf_logistic_regression"}
     assert simple["majority"]["value"] == pytest.approx(sum(line["label"] == "good" for line in lines) / 20)

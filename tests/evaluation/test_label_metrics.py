@@ -60,3 +60,41 @@ def test_what_never_changes_has_no_correlation_and_no_variance_to_tell() -> None
 def test_a_figure_far_from_zero_loses_nothing() -> None:
     right = 1e9 + np.arange(10.0)
     assert metrics.r_squared(metrics.moments(right, right + 0.5).sum(0)) == pytest.approx(1 - 0.25 / right.var())
+
+
+@given(st.integers(0, 1000), st.integers(2, 4))
+@settings(deadline=None, max_examples=60)
+def test_correlation_and_area_are_those_of_scikit_learn(seed: int, count: int) -> None:
+    from sklearn.metrics import matthews_corrcoef, roc_auc_score
+
+    generator = np.random.default_rng(seed)
+    right = np.concatenate([np.arange(count), generator.integers(0, count, 30)])
+    sure = generator.dirichlet(np.ones(count), len(right)).round(1) + 0.01  # Some are equal.
+    sure /= sure.sum(1, keepdims=True)
+    said = sure.argmax(1)
+    one, two = ([LABELS[n] for n in side] for side in (right, said))
+    expected = matthews_corrcoef(right, said)
+    assert metrics.matthews(metrics.confusion(one, two, LABELS)) == pytest.approx(expected)
+    counted = metrics.label_counts([[label] for label in one], [[label] for label in two], LABELS).sum(0)
+    assert metrics.matthews_of_labels(counted) == pytest.approx(expected)
+    area = metrics.area_under_curve(metrics.placements(np.eye(count, dtype=bool)[right], sure).sum(0))
+    assert area == pytest.approx(roc_auc_score(right, sure[:, 1] if count == 2 else sure, multi_class="ovr"))
+
+
+def test_the_interval_of_the_area_holds_the_truth_and_a_label_that_never_comes_counts_nothing() -> None:
+    from scipy.stats import norm
+
+    from myna.evaluation.significance import bootstrap
+
+    generator = np.random.default_rng(1)
+    truth, held = norm.cdf(1 / np.sqrt(2)), 0
+    for seed in range(200):
+        has = generator.random(120) < 0.4
+        score = generator.normal(has, 1.0)
+        both = np.stack([has, np.zeros(120, bool)], 1)
+        sums = metrics.placements(both, np.stack([score, score], 1))
+        estimate = bootstrap(sums, metrics.area_under_curve, seed, resamples=300)
+        held += estimate.low <= truth <= estimate.high
+    assert held / 200 >= 0.9
+    assert metrics.area_under_curve(np.zeros((3, 4))) == 0
+    assert metrics.matthews(np.array([[5, 0], [3, 0]])) == 0

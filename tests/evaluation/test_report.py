@@ -176,3 +176,38 @@ def test_reading_the_settings_imports_nothing_heavy() -> None:
     code = f"import sys, myna.evaluation.report; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_how_far_a_model_can_be_relied_on_is_told_in_both_languages(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run/evaluate/sentiment/details.json"
+    details = files.read_object(path)
+    said = {"ece": 0.068, "brier": 0.123, "nll": 0.4}
+    bins = [{"probability": p, "right": p - 0.1, "answers": 100} for p in (0.6, 0.8, 0.95)]
+    estimate = {"value": 0.89, "low": 0.87, "high": 0.9}
+    details["calibration"] = {
+        "temperature": 1.39,
+        "before": {**said, "bins": bins},
+        "after": {**said, "ece": 0.031, "bins": bins},
+    }
+    details["abstaining"] = [
+        {"asked": 0.9, "threshold": 0.783, "coverage": estimate, "precision": estimate, "answers": 1350},
+        {"asked": 0.99, "threshold": None},
+    ]
+    part = {"by": "length", "part": "2–26", "metric": "accuracy", "examples": 429, **estimate}
+    details["slices"] = [part, {**part, "by": "source", "part": "<b>.txt"}]
+    details["differences"]["accuracy"]["tfidf_logistic_regression"]["p"] = 0.0004
+    files.write_json(path, details)
+    text = Page(page_of(tmp_path / "run")).text
+    for part_of in (
+        "Calibration error (ECE) 3.1 %, Brier's score 0.123. Before the temperature of 1.39",
+        "90 % 0.783 89.0 % 87.0 – 90.0 % 89.0 % 87.0 – 90.0 %",
+        "99 % not reached on the validation split",
+        "characters 2–26 429 89.0 % 87.0 – 90.0 %",
+        "source <b>.txt",
+        "a gap as large would come in less than 0.1 % of draws (permutation test)",
+    ):
+        assert part_of in text, part_of
+    chinese = Page(page_of(tmp_path / "run", "zh")).text
+    assert "校准误差（ECE）" in chinese
+    assert "不到 0.1" in chinese

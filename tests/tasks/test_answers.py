@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myna.errors import InputError
+from myna.evaluation.metrics import are_bio
 from myna.finetuning import FinetuneConfig
 from myna.inference.loaded import Loaded
 from myna.inference.predict import predictions
@@ -25,7 +26,7 @@ from myna.tasks.multilabel import SeveralLabels
 from myna.tasks.pairs import Pairs
 from myna.tasks.regression import VALUE, OneNumber, Regression
 from myna.tasks.windows import fit_pair
-from myna.tasks.words import TagsOfWords, are_bio
+from myna.tasks.words import TagsOfWords
 from myna.tokens.tokenizer import Tokenizer
 from myna.training.batches import backward, make_batches
 

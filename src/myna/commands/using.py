@@ -27,6 +27,9 @@ def predict(
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
     pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs.")] = None,
     file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Answer only where so many of 1 are right, as 0.95; else abstain.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
 ) -> None:
     """Answer with a fine-tuned model."""
@@ -38,11 +41,11 @@ def predict(
         check_text(text, "--text")
     loaded = _load(model)
     if file is None:
-        (answer,) = loaded.predict([text if pair is None else (text, pair)])
+        (answer,) = loaded.predict([text if pair is None else (text, pair)], precision)
         print_json(answer) if as_json else print(in_words(answer))
         return
     for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
-        for asked, answer in zip(texts, loaded.predict(texts), strict=True):
+        for asked, answer in zip(texts, loaded.predict(texts, precision), strict=True):
             shown = (
                 asked
                 if isinstance(asked, str)
@@ -96,6 +99,9 @@ def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Examples (.jsonl, .csv, .tsv), or texts.", show_default=False)],
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling for the intervals.")] = 1,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="Also under noise, and on made-up tests: names, numbers, negation …")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Judge a fine-tuned model on examples, or a decoder on texts."""
@@ -106,6 +112,13 @@ def evaluate(
     folder = model_folder(model)
     if not data.exists():
         raise InputError("there is no such file or folder", where=data)
+    if challenge:
+        from myna.evaluation.challenge import challenge_file
+        from myna.evaluation.challenge_report import describe
+
+        found = challenge_file(folder, data, seed)
+        print_json(found) if as_json else print(describe(found, data.name))
+        return
     if has_task(folder):
         scores = judge_file(folder, data, seed)
     else:

@@ -1,15 +1,17 @@
-"""The verbs that look: ``show``, ``doctor``, ``schema``; and ``convert``, which writes a model anew."""
+"""The verbs that look: ``show``, ``compare``, ``doctor``, ``schema``; and ``convert``, which writes a model anew."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from myna.commands import Json, Model, app
 from myna.commands.printing import print_json
+from myna.errors import InputError
 
 
 @app.command()
@@ -48,6 +50,42 @@ def show(
 
     facts = inspection.show(path)
     print_json(facts) if as_json else print(inspection.describe(facts))
+
+
+class _TwoSides(TyperCommand):
+    """Lets ``--against`` take all that follows it up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Writes ``--against B1 B2`` as ``--against B1 --against B2``."""
+        if "--against" in args:
+            place = args.index("--against") + 1
+            count = next((n for n, word in enumerate(args[place:]) if word.startswith("-")), len(args) - place)
+            taken = [word for path in args[place : place + count] for word in ("--against", path)]
+            args = [*args[: place - 1], *(taken or ["--against"]), *args[place + count :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_TwoSides)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two runs, folders in evaluate/, or predictions.jsonl.")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Several runs against several: A1 A2 A3 --against B1 B2 B3.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Say which of two models is better on the same test data, and whether that can be chance."""
+    if not against and len(runs) != 2:
+        remedy = "give two; or several of one recipe --against several of another"
+        raise InputError(
+            f"{len(runs)} to compare" if len(runs) > 1 else "there is nothing to compare with", remedy=remedy
+        )
+    first, second = (runs, against) if against else (runs[:1], runs[1:])
+    from myna.evaluation.compared_text import describe
+    from myna.evaluation.comparing import compare as compare_predictions
+
+    found = compare_predictions(first, second, seed)
+    print_json({"compared": found}) if as_json else print(describe(found))
 
 
 @app.command()

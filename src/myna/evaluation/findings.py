@@ -1,7 +1,8 @@
 """What the figures say in plain words, and whether a simple method did better: the report's first screen.
 
 A verdict is by the interval of the *paired* difference between the model and the best simple method, resampled on the
-same examples; where that was not kept, by whether their two intervals are apart.
+same examples; where that was not kept, by whether their two intervals are apart. Beside it stands the p-value of the
+permutation test.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Manner:
 MANNERS = {
     "accuracy": Manner(True, "percent"),
     "macro_f1": Manner(True, "percent"),
+    "mcc": Manner(),
+    "auc": Manner(),
     "micro_f1": Manner(True, "percent"),
     "entity_f1": Manner(True, "percent"),
     "word_accuracy": Manner(True, "percent"),
@@ -211,10 +214,17 @@ def _compare(model: ModelFacts, metric: str, say: Phrase) -> tuple[Verdict, str]
         paired = {"value": entry["value"] - other["value"]}
         paired |= {"low": entry["low"] - other["high"], "high": entry["high"] - other["low"]}
     low, high = sorted((sign * paired["low"], sign * paired["high"]))
+    chance = _chance(paired["p"], say) if "p" in paired else ""
     if low <= 0 <= high:
-        return "open", say("open", **places)
+        return "open", say("open", **places) + chance
     gap = read.gap(say, abs(paired["value"]))
     small, large = sorted((abs(low), abs(high)))
     bounds = {"difference": gap, "low": read.bound(small), "high": read.bound(large)}
     verdict: Verdict = "wins" if low > 0 else "loses"
-    return verdict, say(verdict, **places, **bounds)
+    return verdict, say(verdict, **places, **bounds) + chance
+
+
+def _chance(p: float, say: Phrase) -> str:
+    """The p-value of the permutation test in words."""
+    share = f"{100 * p:.1f}{PERCENT}" if p >= 0.001 else say("below", value=f"0.1{PERCENT}")
+    return say("chance", share=share)

@@ -25,7 +25,7 @@ from myna.tasks.multilabel import Labelled
 from myna.tasks.regression import Valued
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
-from myna.tasks.words import TaggedWords, are_bio, words_of
+from myna.tasks.words import TaggedWords, words_of
 from myna.tasks.writing import Written
 
 # Scores, and what ``details.json`` has; of the model, examples, predictions, the seed and the simple methods.
@@ -47,6 +47,9 @@ def _judge_labels(
     expected, ours = [example.label or "" for example in examples], [each.label for each in said]
     scores = Scores(seed)
     scores.add_labels(expected, ours, simple.labels(examples) if simple else {}, labels)
+    has = np.array([[label == right for label in labels] for right in expected], bool).reshape(-1, len(labels))
+    probabilities = np.array([each.probabilities for each in said]).reshape(-1, len(labels))
+    scores.add("auc", metrics.area_under_curve, metrics.placements(has, probabilities), {})
     cells = metrics.confusion(expected, ours, labels)
     figures = zip(
         labels,
@@ -125,7 +128,7 @@ def _judge_words(
     everyone: dict[str, Sequence[Sequence[str]]] = {"": [each.tags for each in said]}
     everyone |= simple.tags(examples) if simple else {}
     scores, rows = Scores(seed), []
-    if are_bio(loaded.labels):
+    if metrics.are_bio(loaded.labels):
         bounds = [words_of(example) for example in examples]
         marked = [spans_of(tags, line) for tags, line in zip(expected, bounds, strict=True)]
         spans = {

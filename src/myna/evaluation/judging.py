@@ -17,27 +17,28 @@ from myna import files
 from myna.corpus.document import Corpus
 from myna.corpus.guessing import guess_sides, sample_of
 from myna.corpus.sources import SourceConfig
+from myna.evaluation.abstaining import reached, sureness_of
 from myna.evaluation.judges import JUDGES, Judged
+from myna.evaluation.metrics import are_bio
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
 from myna.evaluation.simple_methods import Simple
+from myna.evaluation.slices import slices
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks import TARGETED
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.extraction import Extracted
-from myna.tasks.multilabel import Multilabel
 from myna.tasks.regression import VALUE
-from myna.tasks.tagging import Tagging
-from myna.tasks.task import Writes
-from myna.tasks.words import TagsOfWords, are_bio
+from myna.tasks.task import Sure, Writes
+from myna.tasks.words import TagsOfWords
 from myna.tasks.writing import Written
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-VERSION = 1
+VERSION = 2
 # What the simple methods learn from: enough that more changes little, and they stay a matter of seconds.
 BASELINE_CHARACTERS = 20_000_000
 # A task of somebody else's is judged by its own metrics, anew for each draw.
@@ -82,26 +83,38 @@ def evaluate_task(
     if isinstance(loaded.task, Writes):
         trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
     scores, details = _judge(loaded, tested, said, seed, Simple(trained, corpus, every))
+    details |= _sureness(loaded, tested, said)
+    if scores.main is not None:
+        details["slices"] = slices(tested, scores.main)
     _write(folder, scores, details, tested, said)
     return ledger
+
+
+def _sureness(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any]) -> dict[str, Any]:
+    """What ``details.json`` has of probabilities: ``calibration`` before and after the temperature, ``abstaining``."""
+    now = sureness_of(loaded.task, examples, said)
+    if now is None or not isinstance(loaded.task, Sure):
+        return {}
+    temperature = loaded.task.temperature
+    calibration = {"temperature": temperature, "before": now.at(1 / temperature).to_dict(), "after": now.to_dict()}
+    return {"calibration": calibration, "abstaining": reached(loaded.facts, now)}
 
 
 def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
-    examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
-    items = loaded.task.items(examples)
+    items = loaded.task.items(examples_of(loaded, data))
     return _judge(loaded, items.examples, predictions(loaded.model, loaded.task, items), seed, None)[0].metrics
 
 
-def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
-    """How a file of examples is read: its tags as those of the model."""
+def examples_of(loaded: Loaded, data: Path) -> list[Example]:
+    """The examples of a file for a model's task; its tags are read as those of the model."""
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
     source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
     task = loaded.facts.get("task")
     if task in TARGETED:
         source, _, _ = guess_sides(source, task, *sample_of(source))
-    return source
+    return read_examples(data, type(loaded.task), source)
 
 
 def _judge(
@@ -144,13 +157,13 @@ def _within_budget(examples: Sequence[Example], ledger: Ledger) -> list[Example]
 
 
 def _kind(loaded: Loaded) -> str:
-    """What the report calls a model whose task was judged on nothing."""
+    """What the report calls a model whose task was judged on nothing: as its task, and pairs by their answers."""
     if loaded.labels == VALUE:
         return "regression"
-    kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
-    task = loaded.facts.get("task")
-    usual = task if task in TARGETED else "other" if isinstance(loaded.task, Writes) else "classification"
-    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), usual)
+    task = str(loaded.facts.get("task"))
+    if task not in TARGETED and isinstance(loaded.task, Writes):
+        return "other"
+    return "classification" if task == "pairs" else task
 
 
 def line_of(example: Example, said: Any) -> Mapping[str, Any]:

@@ -48,6 +48,31 @@ def macro_f1(cells: NDArray[np.number]) -> Floats:
     return quotient((f1_by_class(cells) * there).sum(-1), there.sum(-1))
 
 
+def matthews(cells: NDArray[np.number]) -> Floats:
+    """Matthews' correlation, ``(…)``, of confusion matrices ``(…, labels, labels)``, as Gorodkin's of several classes.
+
+    1 is all right, 0 no better than chance; 0 too where one side has a single label.
+    """
+    cells = np.asarray(cells, np.float64)
+    return _correlation(np.trace(cells, axis1=-2, axis2=-1), cells.sum(-2), cells.sum(-1))
+
+
+def matthews_of_labels(counts: NDArray[np.number]) -> Floats:
+    """The same, ``(…)``, of :func:`label_counts` of examples with one label each."""
+    each = np.asarray(counts, np.float64)[..., :-1, :]
+    return _correlation(each[..., 0].sum(-1), each[..., 1], each[..., 2])
+
+
+def _correlation(right: Floats, predicted: Floats, expected: Floats) -> Floats:
+    """Matthews' correlation of how many are right ``(…)``, and of each label predicted and expected ``(…, labels)``."""
+    total = expected.sum(-1)
+    together = right * total - (predicted * expected).sum(-1)
+    spread = (total**2 - (predicted**2).sum(-1)) * (total**2 - (expected**2).sum(-1))
+    there = spread > 0
+    result: Floats = np.where(there, together / np.sqrt(np.where(there, spread, 1.0)), 0.0)
+    return result
+
+
 def precision_by_class(cells: NDArray[np.number]) -> Floats:
     """Of what was called this class, the share that is it, ``(…, labels)``."""
     return quotient(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-2))
@@ -170,6 +195,12 @@ def ranks(values: NDArray[np.number]) -> Floats:
     return result
 
 
+def are_bio(tags: Iterable[str]) -> bool:
+    """Whether a set of tags is one of BIO: nothing but ``O`` and begin and inside tags, some of which begin."""
+    tags = set(tags)
+    return any(tag.startswith("B-") for tag in tags) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
+
+
 def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
     """The spans ``(first unit, unit behind the last, label)`` in BIO or BIOES tags, read leniently as seqeval does.
 
@@ -187,6 +218,44 @@ def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
             start, label = place, name
         previous = kind
     return spans
+
+
+def placements(expected: NDArray[np.bool_], scores: NDArray[np.floating]) -> Floats:
+    """What each example says of the areas under the curves, ``(examples, labels, 4)``; ``expected`` and ``scores`` are
+    ``(examples, labels)``: which labels are right, and how probable each was called.
+
+    Of a label: one for an example that has it, and the share of those without it that it stands above (a tie is half);
+    one for an example without it, and that share for it, taken from the area. These are DeLong's (1988) placements,
+    among all examples in every draw of them.
+    """
+    table = np.zeros((*expected.shape, 4))
+    for label in range(expected.shape[1]):
+        has, score = expected[:, label], scores[:, label]
+        count, others = int(has.sum()), int((~has).sum())
+        if not (count and others):
+            continue
+        among, own = ranks(score), np.zeros(len(score))
+        own[has], own[~has] = ranks(score[has]), ranks(score[~has])
+        beside = among - own  # How many of the other kind stand below, ties as halves.
+        table[has, label, 0], table[has, label, 1] = 1, beside[has] / others
+        area = beside[has].mean() / others
+        table[~has, label, 2], table[~has, label, 3] = 1, 1 - beside[~has] / count - area
+    return table
+
+
+def area_under_curve(sums: NDArray[np.floating]) -> Floats:
+    """The mean area under the ROC curve, ``(…)``, of each label against the rest, of sums of :func:`placements`.
+
+    Of the labels that some examples have and others have not; 0 where there is none.
+    """
+    there = (sums[..., 0] > 0) & (sums[..., 2] > 0)
+    each = quotient(sums[..., 1], sums[..., 0]) + quotient(sums[..., 3], sums[..., 2])
+    return quotient((np.clip(each, 0, 1) * there).sum(-1), there.sum(-1))
+
+
+def rate(sums: NDArray[np.number]) -> Floats:
+    """The share that is right, ``(…)``, of sums ``(…, 2)``: right, all."""
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 def bits_per_character(sums: NDArray[np.number]) -> Floats:

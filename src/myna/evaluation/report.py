@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from myna.evaluation.gathering import ModelFacts, StageFacts
     from myna.evaluation.mistakes import MarkedSentence, Mistake, WrittenText
     from myna.evaluation.phrases import Phrase
+    from myna.evaluation.reliance import Reliance
 
-VERSION = 1
+VERSION = 2
 # More classes than this make no table that can be read.
 _MOST_CLASSES = 24
 
@@ -49,6 +50,7 @@ class ModelPage:
     by_label: Sequence[Mapping[str, Any]]
     labels: Sequence[str]
     confusion: Sequence[Sequence[tuple[int, float]]]
+    reliance: Reliance
     mistakes: Sequence[Mistake]
     sentences: Sequence[MarkedSentence]
     wrong: int
@@ -190,6 +192,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
     from myna.evaluation.gathering import read_lines
     from myna.evaluation.mistakes import wrong_labels, wrong_spans
     from myna.evaluation.phrases import duration
+    from myna.evaluation.reliance import reliance
 
     kind = findings.kind_of(model)
     mistakes: list[Mistake] = []
@@ -219,6 +222,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
         by_label=model.details.get("by_label", []),
         labels=labels,
         confusion=[[(n, n / (sum(row) or 1)) for n in row] for row in cells] if len(labels) <= _MOST_CLASSES else [],
+        reliance=reliance(model.details, say),
         mistakes=mistakes,
         sentences=sentences,
         wrong=wrong,

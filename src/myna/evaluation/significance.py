@@ -4,11 +4,15 @@ Figures of sums are resampled by the bootstrap (Efron 1979): examples (sentences
 independently of its neighbours) are drawn again with replacement, and the middle 95 % of the figures so found is the
 interval. A plain share, as accuracy, has Wilson's interval (1927), which also tells the truth of 20 right out of 20:
 the bootstrap would call that certain.
+
+Whether a difference can be chance is told by the paired permutation test (Fisher 1935): were both systems alike, which
+answer is whose would be a coin's throw for every example. Several runs of one recipe, which differ by their seed, have
+Student's interval, and two sets of them Welch's (1947).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -88,6 +92,77 @@ def difference(
         raise ValueError(f"not the same examples: {len(first)} and {len(second)}")
     drawn = metric(_resampled(first, seed, resamples)) - metric(_resampled(second, seed, resamples))
     return _estimate(metric(_total(first)) - metric(_total(second)), drawn)
+
+
+def permutation(
+    first: NDArray[np.number],
+    second: NDArray[np.number],
+    metric: Metric,
+    seed: int,
+    permutations: int = RESAMPLES,
+) -> float:
+    """How often a difference as large, either way, comes where for each example a coin says whose answer is whose.
+
+    ``first`` and ``second`` are as in :func:`difference`. This is the p-value of the paired permutation test; the
+    difference itself counts as one of the draws, so that it is never 0.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"not the same examples: {len(first)} and {len(second)}")
+    sums = _total(first), _total(second)
+    apart = (second.astype(np.float64) - first).reshape(len(first), sums[0].size)
+    apart = apart[apart.any(1)]  # Where both answer alike, nothing changes hands.
+    seen = float(abs(metric(sums[0]) - metric(sums[1]))[0])
+    generator, as_large = np.random.default_rng(seed), 0
+    rows = max(1, _DRAWS // max(1, len(apart)))
+    for begin in range(0, permutations, rows):
+        count = min(rows, permutations - begin)
+        swapped = generator.integers(0, 2, (count, len(apart)), np.int8).astype(np.float64)
+        moved = (swapped @ apart).reshape(count, *first.shape[1:])
+        drawn = np.abs(metric(sums[0] + moved) - metric(sums[1] - moved))
+        as_large += int((drawn >= seen - 1e-12).sum())
+    return (as_large + 1) / (permutations + 1)
+
+
+def mcnemar(first_alone: int, second_alone: int) -> float:
+    """The same for shares of right answers, with every permutation counted: McNemar's exact test (1947).
+
+    Only the examples matter that one system alone has right; of each, a coin says which.
+    """
+    count, less = first_alone + second_alone, min(first_alone, second_alone)
+    ways = tail = 1
+    for chosen in range(less):
+        ways = ways * (count - chosen) // (chosen + 1)
+        tail += ways
+    return min(1.0, float(2 * tail / 2**count))
+
+
+def over_runs(values: Sequence[float]) -> Estimate:
+    """The mean of a score over two runs or more, with Student's interval for it."""
+    error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    return _student(float(np.mean(values)), error, len(values) - 1)
+
+
+def between_runs(first: Sequence[float], second: Sequence[float]) -> tuple[Estimate, float]:
+    """How much higher the mean of the first runs is than that of the second, with Welch's interval and p-value.
+
+    Of each there are two at least.
+    """
+    from scipy.special import stdtr  # type: ignore[import-untyped]
+
+    errors = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
+    apart = float(np.mean(first) - np.mean(second))
+    if sum(errors) < 1e-24:  # All runs of a side are the same, but for the rounding of a mean.
+        return Estimate(apart, apart, apart), float(abs(apart) < 1e-12)
+    parts = sum(error**2 / (len(values) - 1) for error, values in zip(errors, (first, second), strict=True))
+    error, freedom = float(np.sqrt(sum(errors))), sum(errors) ** 2 / parts
+    return _student(apart, error, freedom), float(2 * stdtr(freedom, -abs(apart) / error))
+
+
+def _student(value: float, error: float, freedom: float) -> Estimate:
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(freedom, 0.975)) * error
+    return Estimate(value, value - half, value + half)
 
 
 def _total(statistics: NDArray[np.number]) -> NDArray[np.float64]:

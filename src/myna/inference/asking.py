@@ -60,6 +60,8 @@ def in_words(answer: dict[str, Any]) -> str:
     """An answer of a task on one line."""
     if "text" in answer:
         return " ".join(answer["text"].split()) or "–"
+    if None in (answer.get("label", ""), answer.get("labels", "")):
+        return "abstains"
     if "label" in answer:
         return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
     if "labels" in answer:
@@ -67,5 +69,5 @@ def in_words(answer: dict[str, Any]) -> str:
     if "value" in answer:
         return f"{answer['value']:.4g}"
     if "tags" in answer:
-        return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+        return " ".join(f"{token}/{tag or '–'}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
     return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from myna.corpus.document import RawDocument
 from myna.errors import InputError
+from myna.evaluation.abstaining import threshold_for
 from myna.huggingface.folder import open_model_folder
 from myna.huggingface.weights import dtype_of
 from myna.inference.generate import Generated, generate, stream
@@ -104,18 +105,21 @@ class Loaded:
             made.summarize = summaries_by(self.folder / SUMMARIZER)
         return made
 
-    def predict(self, texts: str | Sequence[Asked]) -> list[dict[str, Any]]:
+    def predict(self, texts: str | Sequence[Asked], precision: float | None = None) -> list[dict[str, Any]]:
         """An answer for each text, of which there may be one: see :func:`~myna.inference.predict.predict`.
 
-        A pair is an :class:`InputError` where the model was fine-tuned for single texts.
+        With ``precision`` only answers that are as often right are given; None is the label of the others. A pair is
+        an :class:`InputError` where the model was fine-tuned for single texts, and so is a precision that it does not
+        reach.
         """
+        least = None if precision is None else threshold_for(self.facts, precision, self.folder)
         asked = [texts] if isinstance(texts, str) else texts
         # A model of somebody else's does not say what it reads.
         if self.facts.get("task") in TASKS and self.reads != "pairs" and any(isinstance(each, tuple) for each in asked):
             raise InputError(
                 "this model reads single texts, and not pairs", remedy="leave the second text out (--pair)"
             )
-        return predict(self.model, self.task, asked)
+        return predict(self.model, self.task, asked, least=least)
 
     def predict_examples(self, examples: Sequence[Example]) -> Sequence[Prediction]:
         """The task's own predictions, with probabilities, of examples: labelled or not."""

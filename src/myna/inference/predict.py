@@ -41,12 +41,19 @@ def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = 
     return task.decode(items, outputs)
 
 
-def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int = BATCH_TOKENS) -> list[dict[str, Any]]:
+def predict(
+    model: Model,
+    task: Task,
+    texts: Sequence[Asked],
+    batch_tokens: int = BATCH_TOKENS,
+    least: float | None = None,
+) -> list[dict[str, Any]]:
     """The answer to each text: ``{"label", "scores"}``, ``{"spans"}``, ``{"text", "tokens", "finish"}`` …
 
     Offsets are in characters of the text as given.
 
-    A text that is empty is an :class:`InputError` that says which.
+    With ``least``, for tasks that are :class:`~myna.tasks.task.Sure`, what is less probable is answered by None. A text
+    that is empty is an :class:`InputError` that says which.
     """
     examples = unlabelled(texts)
     if not examples:
@@ -55,7 +62,8 @@ def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int 
         raise InputError(
             "this model reads pairs of texts", remedy="give each with its second text (--pair, or a table)"
         )
-    return [prediction.answer() for prediction in predictions(model, task, task.items(examples), batch_tokens)]
+    said: Sequence[Any] = predictions(model, task, task.items(examples), batch_tokens)
+    return [prediction.answer() if least is None else prediction.answer(least) for prediction in said]
 
 
 def unlabelled(texts: Sequence[Asked]) -> list[Example]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from myna.corpus.document import Document
 from myna.errors import InputError
+from myna.evaluation.calibration import Sureness, temperature_of, tempered
 from myna.evaluation.metrics import accuracy, confusion, macro_f1
 from myna.model.heads import Model
 from myna.tasks.examples import Example
@@ -33,16 +34,17 @@ class Classified:
     labels: tuple[str, ...]
     probabilities: NDArray[np.float64]
 
-    def answer(self) -> dict[str, Any]:
-        """``{"label", "scores": {label: probability}}``."""
-        return {"label": self.label, "scores": dict(zip(self.labels, self.probabilities.tolist(), strict=True))}
+    def answer(self, least: float = 0.0) -> dict[str, Any]:
+        """``{"label", "scores": {label: probability}}``; the label is None where it is less probable than ``least``."""
+        scores = dict(zip(self.labels, self.probabilities.tolist(), strict=True))
+        return {"label": self.label if scores[self.label] >= least else None, "scores": scores}
 
 
 class OneLabel:
     """One of the labels, learned by cross-entropy in nats. See :class:`~myna.tasks.whole.Answers`."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self.labels, self.learning = tuple(labels), Learning()
+        self.labels, self.learning, self.temperature = tuple(labels), Learning(), 1.0
         self._numbers = {label: number for number, label in enumerate(self.labels)}
 
     def target(self, example: Example) -> NDArray[np.int64]:
@@ -62,8 +64,8 @@ class OneLabel:
         return divergence(logits, other)
 
     def said(self, logits: Tensor) -> Classified:
-        """The mean of the probabilities of a text's windows, and the label where it is greatest."""
-        probabilities = logits.softmax(1).mean(0).numpy()
+        """The mean of the probabilities of a text's windows at the temperature, and the label where it is greatest."""
+        probabilities = tempered(logits.softmax(1).mean(0).numpy(), self.temperature)
         return Classified(self.labels[int(probabilities.argmax())], self.labels, probabilities)
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
@@ -80,6 +82,20 @@ class OneLabel:
         cells = confusion(expected, [prediction.label for prediction in predictions], self.labels)
         share = float(accuracy(cells))
         return {"score": share, "accuracy": share, "macro_f1": float(macro_f1(cells))}
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Classified]) -> Sureness:
+        """An answer for each text, whose outcomes are the labels."""
+        said = np.array([each.probabilities for each in predictions]).reshape(-1, len(self.labels))
+        truth = np.array([self._numbers[example.label or ""] for example in examples], np.int64)
+        return Sureness(said, truth, np.array([self._numbers[each.label] for each in predictions], np.int64))
+
+    def remembered(self) -> dict[str, Any]:
+        """The temperature."""
+        return {"temperature": self.temperature}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Takes the temperature up again."""
+        self.temperature = temperature_of(facts)
 
 
 def unknown_label(label: str, labels: Sequence[str], place: str) -> InputError:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myna.corpus.document import Document
+from myna.evaluation.calibration import Sureness, temperature_of, tempered
 from myna.evaluation.metrics import exact_match, label_counts, macro_f1_of_labels, micro_f1_of_labels
 from myna.model.heads import Model
 from myna.tasks.classification import several, unknown_label
@@ -33,10 +34,13 @@ class Labelled:
     labels: tuple[str, ...]
     probabilities: NDArray[np.float64]
 
-    def answer(self) -> dict[str, Any]:
-        """``{"labels", "scores": {label: probability}}``."""
+    def answer(self, least: float = 0.0) -> dict[str, Any]:
+        """``{"labels", "scores": {label: probability}}``, without the labels that are less probable than ``least``:
+        None where the text had some, and none is left.
+        """
         scores = dict(zip(self.labels, self.probabilities.tolist(), strict=True))
-        return {"labels": list(self.chosen), "scores": scores}
+        sure = [label for label in self.chosen if scores[label] >= least]
+        return {"labels": None if self.chosen and not sure else sure, "scores": scores}
 
 
 class SeveralLabels:
@@ -46,7 +50,7 @@ class SeveralLabels:
     """
 
     def __init__(self, labels: Sequence[str], threshold: float = 0.5) -> None:
-        self.labels, self.threshold, self.learning = tuple(labels), threshold, Learning()
+        self.labels, self.threshold, self.learning, self.temperature = tuple(labels), threshold, Learning(), 1.0
         self._numbers = {label: number for number, label in enumerate(self.labels)}
 
     def target(self, example: Example) -> NDArray[np.float32]:
@@ -76,10 +80,14 @@ class SeveralLabels:
         return apart
 
     def said(self, logits: Tensor) -> Labelled:
-        """The labels whose probability, the mean of those of a text's windows, reaches the threshold."""
+        """The labels whose probability, the mean of those of a text's windows, reaches the threshold.
+
+        The probabilities that are told are those at the temperature; the threshold is of those without.
+        """
         probabilities = logits.sigmoid().mean(0).numpy()
         chosen = [label for label, p in zip(self.labels, probabilities, strict=True) if p >= self.threshold]
-        return Labelled(tuple(chosen), self.labels, probabilities)
+        both = np.stack([1 - probabilities, probabilities], 1)
+        return Labelled(tuple(chosen), self.labels, tempered(both, self.temperature)[:, 1])
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """Takes up the options of a training. Balanced, a label that is there counts as often as it is not."""
@@ -101,6 +109,23 @@ class SeveralLabels:
         micro = float(micro_f1_of_labels(sums))
         exact = float(exact_match(sums))
         return {"score": micro, "micro_f1": micro, "macro_f1": float(macro_f1_of_labels(sums)), "exact_match": exact}
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Labelled]) -> Sureness:
+        """An answer for each label of each text: that it is not there, or is."""
+        said = np.array([each.probabilities for each in predictions]).reshape(-1)
+        truth = [label in (example.labels or ()) for example in examples for label in self.labels]
+        given = [1 if label in each.chosen else -1 for each in predictions for label in self.labels]
+        return Sureness(np.stack([1 - said, said], 1), np.array(truth, np.int64), np.array(given, np.int64))
+
+    def remembered(self) -> dict[str, Any]:
+        """The threshold and the temperature."""
+        return {"threshold": self.threshold, "temperature": self.temperature}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Takes both up again."""
+        found = facts.get("threshold")
+        self.threshold = found if isinstance(found, float) and 0 < found < 1 else 0.5
+        self.temperature = temperature_of(facts)
 
 
 class Multilabel(WholeTexts):
@@ -127,13 +152,3 @@ class Multilabel(WholeTexts):
     def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:
         """The names themselves; a single one is an :class:`InputError`."""
         return several(names)
-
-    def remembered(self) -> dict[str, Any]:
-        """The threshold, and what is read."""
-        return {**super().remembered(), "threshold": self.answers.threshold}
-
-    def recall(self, facts: Mapping[str, Any]) -> None:
-        """Takes both up again."""
-        super().recall(facts)
-        found = facts.get("threshold")
-        self.answers.threshold = found if isinstance(found, float) and 0 < found < 1 else 0.5

@@ -6,7 +6,7 @@ into its output layer, so that whoever reads it reads the numbers themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class OneNumber:
     """A number, learned by its squared, absolute or Huber's difference. See :class:`~myna.tasks.whole.Answers`."""
 
     labels = VALUE
+    temperature = 1.0
 
     def __init__(self) -> None:
         self.mean, self.deviation, self.kind = 0.0, 1.0, "squared"
@@ -104,6 +105,16 @@ class OneNumber:
             "spearman": float(pearson(moments(ranks(expected), ranks(said)).sum(0))),
             "mean_absolute_error": float(mean_absolute_error(sums)),
         }
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Valued]) -> None:
+        """A number has no probability."""
+
+    def remembered(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Nothing."""
 
 
 class Regression(WholeTexts):

@@ -24,6 +24,7 @@ from myna.tasks.windows import TooLong
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from myna.evaluation.calibration import Sureness
     from myna.finetuning import FinetuneConfig
 
 # The target of an output whose label is not known: what is to be predicted.
@@ -166,3 +167,13 @@ class Adjustable(Protocol):
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """Takes that up again."""
+
+
+@runtime_checkable
+class Sure(Protocol):
+    """A task whose answers have probabilities, which a ``temperature`` sets right (see :mod:`myna.evaluation`)."""
+
+    temperature: float
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
+        """The probabilities beside what is right; None where what is said has none, as a number."""

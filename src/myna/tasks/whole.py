@@ -29,6 +29,7 @@ from myna.tokens.encoding import Encoding, encode
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from myna.evaluation.calibration import Sureness
     from myna.finetuning import FinetuneConfig
 
 # The weight of an example in whole numbers, so that counts stay exact: it can be cut into 1 … 16 equal shares.
@@ -45,7 +46,9 @@ class WeighedBatch(Batch):
 
 
 class Answers(Protocol):
-    """What is said of a text, and how it is learned."""
+    """What is said of a text, and how it is learned. A ``temperature`` divides the logits of labels."""
+
+    temperature: float
 
     def target(self, example: Example) -> NDArray[Any]:
         """What is right, ``(1,)`` or ``(1, labels)``; anything where it is not known."""
@@ -67,6 +70,15 @@ class Answers(Protocol):
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """See :class:`~myna.tasks.task.Task`."""
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
+        """See :class:`~myna.tasks.task.Sure`."""
+
+    def remembered(self) -> dict[str, Any]:
+        """See :class:`~myna.tasks.task.Adjustable`."""
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """See :class:`~myna.tasks.task.Adjustable`."""
 
 
 class WholeTexts:
@@ -202,9 +214,23 @@ class WholeTexts:
         self.answers.settle(model)
 
     def remembered(self) -> dict[str, Any]:
-        """What is read of a long text, where it is not all."""
-        return {} if self.read == "whole" else {"read": self.read}
+        """What the answers must know again, and what is read of a long text, where it is not all."""
+        return {**self.answers.remembered(), **({} if self.read == "whole" else {"read": self.read})}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """Takes that up again."""
+        self.answers.recall(facts)
         self.read = found if (found := facts.get("read")) in ("first", "summary") else "whole"
+
+    @property
+    def temperature(self) -> float:
+        """See :class:`~myna.tasks.task.Sure`."""
+        return self.answers.temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self.answers.temperature = temperature
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
+        """See :class:`~myna.tasks.task.Sure`."""
+        return self.answers.sureness(examples, predictions)

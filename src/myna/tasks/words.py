@@ -19,7 +19,8 @@ from torch import Tensor
 from myna.corpus.document import Document, Span
 from myna.corpus.words import segment, split_at_spaces
 from myna.errors import InputError
-from myna.evaluation.metrics import entity_counts, micro_f1
+from myna.evaluation.calibration import Sureness, temperature_of, tempered
+from myna.evaluation.metrics import are_bio, entity_counts, micro_f1
 from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.tagging import Sentence, Tagging
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 class TaggedWords:
     """The words of a text, the tag of each, and the ``probabilities`` behind it, ``(words, labels)``.
 
-    ``spans`` are those that the tags mark, None where they are not BIO.
+    ``spans`` are those that the tags mark, None where they are not BIO; ``numbers`` are those of the tags.
     """
 
     text: str
@@ -45,19 +46,24 @@ class TaggedWords:
     tags: tuple[str, ...]
     spans: tuple[Span, ...] | None
     probabilities: NDArray[np.float64]
+    numbers: NDArray[np.int64]
 
-    def answer(self) -> dict[str, Any]:
-        """``{"tokens", "tags"}``, and ``"spans"`` as a tagger gives them where the tags are BIO."""
-        found: dict[str, Any] = {"tokens": [self.text[a:b] for a, b in self.words], "tags": list(self.tags)}
+    @property
+    def sure(self) -> list[float]:
+        """How probable each tag is that was given, ``(words,)``."""
+        found: list[float] = self.probabilities[np.arange(len(self.numbers)), self.numbers].tolist()
+        return found
+
+    def answer(self, least: float = 0.0) -> dict[str, Any]:
+        """``{"tokens", "tags"}``, and ``"spans"`` as a tagger gives them where the tags are BIO.
+
+        A tag is None where it is less probable than ``least``.
+        """
+        tags = [tag if sure >= least else None for tag, sure in zip(self.tags, self.sure, strict=True)]
+        found: dict[str, Any] = {"tokens": [self.text[a:b] for a, b in self.words], "tags": tags}
         if self.spans is not None:
             found["spans"] = [{**span._asdict(), "text": self.text[span.start : span.end]} for span in self.spans]
         return found
-
-
-def are_bio(tags: Iterable[str]) -> bool:
-    """Whether a set of tags is one of BIO: nothing but ``O`` and begin and inside tags, some of which begin."""
-    tags = set(tags)
-    return any(tag.startswith("B-") for tag in tags) and all(tag == "O" or tag[:2] in ("B-", "I-") for tag in tags)
 
 
 class TagsOfWords(Tagging):
@@ -65,6 +71,7 @@ class TagsOfWords(Tagging):
 
     reads_words = True
     by_character = False
+    temperature = 1.0
 
     @classmethod
     def examples(cls, document: Document) -> list[Example]:
@@ -109,12 +116,22 @@ class TagsOfWords(Tagging):
         self.by_character = bool(lengths) and max(lengths) == 1
 
     def remembered(self) -> dict[str, Any]:
-        """How a text without words is cut."""
-        return {"by_character": self.by_character}
+        """How a text without words is cut, and the temperature."""
+        return {"by_character": self.by_character, "temperature": self.temperature}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
-        """Takes that up again."""
+        """Takes both up again."""
         self.by_character = facts.get("by_character") is True
+        self.temperature = temperature_of(facts)
+
+    def sureness(self, examples: Sequence[Example], predictions: Sequence[TaggedWords]) -> Sureness:
+        """An answer for each word whose tag training knew, whose outcomes are the tags."""
+        tags = [tag for example in examples for tag in example.tags or ()]
+        truth = np.array([self._numbers.get(tag, UNKNOWN) for tag in tags], np.int64)
+        said = np.concatenate([np.zeros((0, len(self.labels))), *(each.probabilities for each in predictions)])
+        given = np.concatenate([np.zeros(0, np.int64), *(each.numbers for each in predictions)])
+        known = truth != UNKNOWN
+        return Sureness(said[known], truth[known], given[known])
 
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[TaggedWords]:  # type: ignore[override]
         """The best tags of each text, one for each word. Needs all windows of a text."""
@@ -125,7 +142,8 @@ class TagsOfWords(Tagging):
         for (example, each), path in zip(logits, paths, strict=True):
             bounds, tags = words_of(example, self.by_character), tuple(self.labels[number] for number in path)
             spans = tuple(spans_of(tags, bounds)) if bio else None
-            found.append(TaggedWords(example.text, bounds, tags, spans, each.softmax(1).numpy()))
+            probabilities = tempered(each.softmax(1).numpy(), self.temperature)
+            found.append(TaggedWords(example.text, bounds, tags, spans, probabilities, np.array(path, np.int64)))
         return found
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[TaggedWords]) -> dict[str, float]:  # type: ignore[override]
