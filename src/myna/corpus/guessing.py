@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from myna.corpus.encodings import numbered, open_text
-from myna.corpus.rows import bioes, no_json
+from myna.corpus.rows import bioes, broken, no_json
 from myna.corpus.sources import SourceConfig, SourceFile, source_files
 from myna.errors import InputError
 
@@ -140,9 +140,12 @@ def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str,
 def _csv_rows(stream: Any, file: SourceFile) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(1 << 30)
     reader = csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
-    for row in reader:
-        # Fields beyond the header have no column; the reader of documents says so with their line.
-        yield {column.strip(): value for column, value in row.items() if column is not None}
+    try:
+        for row in reader:
+            # Fields beyond the header have no column; the reader of documents says so with their line.
+            yield {column.strip(): value for column, value in row.items() if column is not None}
+    except csv.Error as error:
+        raise broken(error, file.path, reader.line_num) from None
 
 
 def as_tables(source: SourceConfig) -> list[SourceFile]:
