@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,15 @@ from pydantic import ValidationError
 from myna import files
 from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
-from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
+from myna.corpus.guessing import (
+    SAMPLE_ROWS,
+    about_columns,
+    as_tables,
+    guess_columns,
+    kind_of_tags,
+    sample_of,
+    with_these_alone,
+)
 from myna.corpus.readers import file_of, read_file
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
@@ -28,6 +36,7 @@ from myna.finetuning import FinetuneConfig
 from myna.recipe import Recipe, recipe_of
 from myna.recipe_errors import near
 from myna.settings import reason
+from myna.splitting import Row, check_splits
 from myna.tokens.characters import han
 
 # The verb's names of tasks, and the fields that each is read from; of several choices the first that is there.
@@ -84,7 +93,8 @@ def compose(
         )
         for split, path in paths.items()
     }
-    seen = _look_at(sources, fields)
+    rows: list[Row] = []
+    seen = _look_at(sources, fields, rows)
     missing = [f"--{split}" for split in ("validation", "test") if split not in paths.keys() | seen.parts]
     if missing and seen.parts:
         what = f"this folder says what is for {' and '.join(sorted(seen.parts))}, and nothing is for {missing[0][2:]}"
@@ -97,6 +107,12 @@ def compose(
     table = _table(real_task, task, sources, seen)
     table["finetune"][task] |= _start(model, table, seen.alphabet)
     recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
+    plain = sources["train"].tags == "plain"
+    trained = check_splits(rows, recipe.corpus["examples"], train, plain)
+    if real_task not in ("tagging", "words") or plain:
+        _check_labels(real_task, trained, train)
+    elif not trained:
+        raise InputError("no word of training is in a span", where=train, remedy="add examples with spans")
     return Composed(recipe, task, sources.get("test"), tuple(said))
 
 
@@ -155,6 +171,16 @@ def _check_files(paths: dict[Split, Path]) -> None:
         known[mark] = split
 
 
+def _check_labels(task: str, names: Iterable[str], train: Path) -> None:
+    """Labels that serve no task are an :class:`InputError`."""
+    from myna.tasks import find_task
+
+    try:
+        find_task(task).labels_of(sorted(names))
+    except InputError as error:
+        raise error.at(train) from None
+
+
 def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
     """The changes that name columns and how files are read, and the others, each with whether its key is dotted."""
     columns: dict[str, str] = {}
@@ -180,7 +206,7 @@ def _source(
     formats = {file.format for file in as_tables(source)}
     sample, where = sample_of(source)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
-        return source, ("text", "spans"), "tagging"
+        return with_these_alone(source, ("text", "spans")), ("text", "spans"), "tagging"
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
@@ -191,9 +217,8 @@ def _source(
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
-    if others:
-        told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
-        said.append(f"reading {told}")
+    said += about_columns(others)
+    source = with_these_alone(source, choices[0])
     if task == "tagging":
         kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
@@ -241,11 +266,10 @@ class _Seen:
     parts: frozenset[Split]
 
 
-def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
-    """Reads every row of every file, and says what the training text is."""
+def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: list[Row]) -> _Seen:
+    """Reads every row of every file, remembers them in ``rows``, and says what the training text is."""
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
-    first: dict[str, tuple[Path, int | None]] = {}
     parts: set[Split] = set()
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
@@ -268,16 +292,11 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     what = f"training has no example of {name!r}"
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, where=file, line=row.line, remedy=remedy)
+            rows.append(Row.of(row, names, file))
             if split == "train":
                 parts |= set() if source.split or row.split is None else {row.split}
-                first |= {name: (file, row.line) for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or ""))
-    single = [name for name, count in seen.items() if count == 1 and not plain]
-    if single:
-        what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
-        file, line = first[single[0]]
-        raise InputError(what, where=file, line=line, remedy=remedy)
     letters = {character: count for character, count in alphabet.items() if character.isalpha()}
     chinese = sum(n for c, n in letters.items() if han(c)[0]) >= 0.3 * max(1, sum(letters.values()))
     # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han

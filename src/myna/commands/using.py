@@ -41,7 +41,7 @@ def predict(
         (answer,) = loaded.predict([text if pair is None else (text, pair)])
         print_json(answer) if as_json else print(in_words(answer))
         return
-    for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
+    for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts"), _tell), _TEXTS_AT_A_TIME):
         for asked, answer in zip(texts, loaded.predict(texts), strict=True):
             shown = asked if isinstance(asked, str) else " ".join(asked)
             print_json(answer) if as_json else print(f"{in_words(answer)}\t{' '.join(shown.split())}")
@@ -103,10 +103,14 @@ def evaluate(
     if not data.exists():
         raise InputError("there is no such file or folder", where=data)
     if has_task(folder):
-        scores = judge_file(folder, data, seed)
+        scores = judge_file(folder, data, seed, _tell)
     else:
-        scores = judge_text(folder, list(texts_of(data, "auto")), seed)
+        scores = judge_text(folder, list(texts_of(data, "auto", tell=_tell)), seed)
     print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
+
+
+def _tell(line: str) -> None:
+    print(f"myna: {line}", file=sys.stderr)
 
 
 def _load(model: Path) -> Any:

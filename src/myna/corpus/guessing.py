@@ -49,11 +49,16 @@ _NAMES = {
 
 
 def guess_columns(
-    source: SourceConfig, fields: Sequence[str], sample: Sequence[Mapping[str, Any]], where: Path
+    source: SourceConfig,
+    fields: Sequence[str],
+    sample: Sequence[Mapping[str, Any]],
+    where: Path,
+    remedy: str = "name it with --set {field}_column=COLUMN",
 ) -> tuple[SourceConfig, dict[str, str]]:
     """The source with a column for each field (``text``, ``label``, …), and those taken that have another name.
 
-    ``sample`` are rows of the table. A field without a column is an :class:`InputError` that names the columns there.
+    ``sample`` are rows of the table. A field without a column is an :class:`InputError` that names the columns there,
+    and the ``remedy``.
     """
     there = list(dict.fromkeys(column for row in sample for column in row if column))
     taken: dict[str, str] = {}
@@ -72,11 +77,38 @@ def guess_columns(
             found = fewest_values(sample, free)
         if found is None:
             what = f"there is no column for the {field} (there are: {', '.join(there) or 'none'})"
-            raise InputError(what, where=where, remedy=f"name it with --set {setting}=COLUMN")
+            raise InputError(what, where=where, remedy=remedy.format(field=field))
         taken[field] = found
     said = {field: column for field, column in taken.items() if column != field}
     settings = {f"{field}_column": column for field, column in taken.items()}
     return source.model_copy(update=settings), said
+
+
+def about_columns(others: Mapping[str, str]) -> list[str]:
+    """A line on the columns that were taken without being named, if there are any."""
+    told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
+    return [f"reading {told}"] if told else []
+
+
+def with_these_alone(source: SourceConfig, fields: Sequence[str]) -> SourceConfig:
+    """The source with nothing read but the columns of some fields, and of groups: what is in others is no mistake."""
+    columns = [getattr(source, f"{field}_column", None) or field for field in (*fields, "group")]
+    return source.model_copy(update={"columns": columns})
+
+
+def columns_for(source: SourceConfig, fields: Sequence[str], alone: bool = True) -> tuple[SourceConfig, list[str]]:
+    """How a table is read for a model that is there, which needs these fields, and what is to be said of it.
+
+    ``alone``: nothing else is read. Files that are no tables, and rows of tokens, are read as they are. A field
+    without a column is an :class:`InputError`.
+    """
+    tables = {file.format for file in source_files(source)} <= {"jsonl", "csv", "tsv", "parquet", "arrow"}
+    sample, where = sample_of(source) if tables else ([], Path(source.path))
+    tokens = any(isinstance(row.get(name), list) for row in sample for name in _NAMES["tokens"])
+    if not sample or tokens:
+        return source, []
+    source, others = guess_columns(source, fields, sample, where, 'call it "{field}"')
+    return with_these_alone(source, fields) if alone else source, about_columns(others)
 
 
 def kind_of_tags(tags: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -27,6 +27,9 @@ from myna.ledger import Ledger
 
 _TOKENS = ("tokens", "characters", "words")
 _BIOES = re.compile(r"O|[BIES]-.+", re.DOTALL)
+
+# The greatest number that there is; infinity and what is not a number are none.
+_GREATEST = sys.float_info.max
 
 # Is told of a row that is wrong, which is then passed over; without it the first such row is raised.
 Refused = Callable[[InputError], None]
@@ -84,7 +87,7 @@ class Row:
             if found is not None and narrow != value.strip():
                 self.ledger.note("numbers in full-width digits read as plain ones", 1)
             value = value if found is None else found
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and -_GREATEST <= value <= _GREATEST:
             return float(value)
         if named:
             said = "empty" if value in (None, "") else _shown(value)
@@ -93,7 +96,10 @@ class Row:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()[:40]
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()[:40]
+    except (RecursionError, ValueError):  # nested too deeply, or too long a number
+        return f"a {type(value).__name__}"
 
 
 def _is_name(value: Any) -> bool:

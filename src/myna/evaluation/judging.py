@@ -15,6 +15,7 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
+from myna.corpus.guessing import columns_for
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
@@ -23,8 +24,10 @@ from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
+from myna.tasks.classification import Classification
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.multilabel import Multilabel
+from myna.tasks.pairs import Pairs
 from myna.tasks.regression import VALUE
 from myna.tasks.tagging import Tagging
 from myna.tasks.words import TagsOfWords, are_bio
@@ -75,10 +78,19 @@ def evaluate_task(
     return ledger
 
 
-def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
-    """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
+def judge_file(
+    model_folder: Path, data: Path, seed: int = 1, tell: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods.
+
+    ``tell`` is told which columns were taken that have other names than the task's fields.
+    """
     loaded = load(model_folder)
-    examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
+    fields = _fields_of(loaded)
+    source, said_of_columns = columns_for(_source_for(loaded, data), fields, alone=len(fields) > 1)
+    for line in said_of_columns:
+        tell(line)
+    examples = read_examples(data, type(loaded.task), source)
     said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
     return _judge(loaded, examples, said, seed, None)[0].metrics
 
@@ -87,6 +99,16 @@ def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
     """How a file of examples is read: its tags as those of the model."""
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
     return SourceConfig(path=str(data), tags="plain" if plain else "spans")
+
+
+def _fields_of(loaded: Loaded) -> tuple[str, ...]:
+    """What a table must have for a model's task; of a task of somebody's own, and of spans, its text alone is known."""
+    text = ("text", "pair") if isinstance(loaded.task, Pairs) else ("text",)
+    if loaded.labels == VALUE:
+        return (*text, "value")
+    if isinstance(loaded.task, Multilabel):
+        return (*text, "labels")
+    return (*text, "label") if isinstance(loaded.task, (Classification, Pairs)) else text
 
 
 def _judge(
