@@ -30,6 +30,7 @@ from myna.corpus.guessing import (
     with_these_alone,
 )
 from myna.corpus.readers import file_of, read_file
+from myna.corpus.rows import Refused
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
@@ -83,9 +84,9 @@ def compose(
     given: dict[Split, Path | None] = {"train": train, "validation": validation, "test": test}
     paths = {split: path for split, path in given.items() if path is not None}
     _check_files(paths)
-    columns, rest = _columns_of(changes)
+    columns, rest = columns_of(changes)
     said: list[str] = []
-    source, fields, real_task = _source(task, train, columns, said)
+    source, fields, real_task = source_of(task, train, columns, said)
     apart = len(paths) > 1 and len(paths) < 3
     sources: dict[Split, SourceConfig] = {
         split: source.model_copy(
@@ -138,7 +139,7 @@ def _deliver(composed: Composed, run: Path) -> None:
     from myna.inference.loaded import load
 
     loaded = load(run / "model")
-    examples = [loaded.task_example(row, Path(composed.test.path)) for row in _rows(composed.test)]
+    examples = [loaded.task_example(row, Path(composed.test.path)) for row in rows_of(composed.test)]
     lines = (
         json.dumps(line_of(example, said), ensure_ascii=False)
         for example, said in zip(examples, loaded.predict_examples(examples), strict=True)
@@ -181,7 +182,7 @@ def _check_labels(task: str, names: Iterable[str], train: Path) -> None:
         raise error.at(train) from None
 
 
-def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
+def columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
     """The changes that name columns and how files are read, and the others, each with whether its key is dotted."""
     columns: dict[str, str] = {}
     rest = []
@@ -195,22 +196,25 @@ def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str,
     return columns, rest
 
 
-def _source(
-    task: str, train: Path, columns: dict[str, str], said: list[str]
+def source_of(
+    task: str, train: Path, columns: dict[str, str], said: list[str], lenient: bool = False
 ) -> tuple[SourceConfig, tuple[str, ...], str]:
-    """How the files are read, the fields that are there, and the task of the recipe that these are for."""
+    """How the files are read, the fields that are there, and the task of the recipe that these are for.
+
+    ``lenient``: rows that are wrong say nothing of it, and are no errors.
+    """
     try:
         source = SourceConfig.model_validate({"path": str(train), **columns})
     except ValidationError as error:
         raise InputError(reason(error), where="--set", remedy="see docs/tasks.md for what it takes") from None
     formats = {file.format for file in as_tables(source)}
-    sample, where = sample_of(source)
+    sample, where = sample_of(source, lenient=lenient)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
         return with_these_alone(source, ("text", "spans")), ("text", "spans"), "tagging"
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
-        kind = columns.get("tags") or _kind_of_tags(source)
+        kind = columns.get("tags") or _kind_of_tags(source, lenient)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     choices = FIELDS[task]
@@ -220,7 +224,7 @@ def _source(
     said += about_columns(others)
     source = with_these_alone(source, choices[0])
     if task == "tagging":
-        kind = columns.get("tags") or _kind_of_tags(source)
+        kind = columns.get("tags") or _kind_of_tags(source, lenient)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
@@ -239,8 +243,9 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
     return broken or any(isinstance(label, float) for label in labels)
 
 
-def _kind_of_tags(source: SourceConfig) -> str:
-    rows = islice(_rows(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
+def _kind_of_tags(source: SourceConfig, lenient: bool) -> str:
+    refused = (lambda error: None) if lenient else None
+    rows = islice(rows_of(source.model_copy(update={"tags": "plain"}), refused), SAMPLE_ROWS)
     return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
@@ -248,9 +253,10 @@ def _about_tags(kind: str) -> str:
     return "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
 
 
-def _rows(source: SourceConfig) -> Iterator[RawDocument]:
+def rows_of(source: SourceConfig, refused: Refused | None = None) -> Iterator[RawDocument]:
+    """The rows of a table's files; ``refused`` is told of those that are wrong, which are then passed over."""
     for file in as_tables(source):
-        yield from read_file(file, source)
+        yield from read_file(file, source, refused=refused)
 
 
 @dataclass(frozen=True)
@@ -274,7 +280,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: li
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
-        for row in _rows(source):
+        for row in rows_of(source):
             file = file_of(Path(source.path), row)
             for text, what in ((row.text, "text"), (row.pair, "second text")):
                 # What cannot be seen is cleaned away, and nothing would be left to answer.
@@ -282,7 +288,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: li
                     raise InputError(
                         f"the {what} of this row is empty", where=file, line=row.line, remedy="take the row out"
                     )
-            names = _names(row, fields)
+            names = names_of(row, fields)
             if names is None:
                 what = f"this row has no {' and '.join(fields[1:])}"
                 remedy = "give every row one, or take it out"
@@ -305,7 +311,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: li
     return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet), frozenset(parts))
 
 
-def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
+def names_of(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
     """The names of labels in a row; None where it has nothing of what the task needs."""
     if "value" in fields:
         return None if row.value is None else ()

@@ -137,23 +137,28 @@ def fewest_values(rows: Sequence[Mapping[str, Any]], among: Sequence[str]) -> st
     return min(fit, key=lambda column: fit[column], default=None)
 
 
-def sample_of(source: SourceConfig, most: int = SAMPLE_ROWS) -> tuple[list[dict[str, Any]], Path]:
+def sample_of(
+    source: SourceConfig, most: int = SAMPLE_ROWS, lenient: bool = False
+) -> tuple[list[dict[str, Any]], Path]:
     """The first rows of the tables of a source, and the first file; none where its files are no tables."""
     files = source_files(source)
-    rows = (row for file in files for row in rows_of_file(file, source.encoding))
+    rows = (row for file in files for row in rows_of_file(file, source.encoding, lenient))
     return list(islice(rows, most)), files[0].path
 
 
-def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str, Any]]:
-    """The rows of a table as plain values; of CoNLL its lines, with the last column as ``tags``."""
+def rows_of_file(file: SourceFile, encoding: str = "auto", lenient: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows of a table as plain values; of CoNLL its lines, with the last column as ``tags``.
+
+    ``lenient``: what is broken is passed over.
+    """
     if file.format in ("parquet", "arrow"):
         from myna.corpus.columns import rows_of
 
         yield from rows_of(file)
         return
-    with open_text(file.path, encoding) as stream:
+    with open_text(file.path, encoding, lenient) as stream:
         if file.format in ("csv", "tsv"):
-            yield from _csv_rows(stream, file)
+            yield from _csv_rows(stream, file, lenient)
         elif file.format == "conll":
             for _, line in numbered(stream):
                 columns = line.split("\t") if "\t" in line else line.split()
@@ -164,12 +169,14 @@ def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str,
                 try:
                     row = json.loads(line) if line.strip() else {}
                 except (ValueError, RecursionError) as error:
+                    if lenient:
+                        continue
                     raise no_json(error, file.path, number) from None
                 if isinstance(row, dict) and row:
                     yield row
 
 
-def _csv_rows(stream: Any, file: SourceFile) -> Iterator[dict[str, Any]]:
+def _csv_rows(stream: Any, file: SourceFile, lenient: bool = False) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(1 << 30)
     reader = csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
     try:
@@ -177,6 +184,8 @@ def _csv_rows(stream: Any, file: SourceFile) -> Iterator[dict[str, Any]]:
             # Fields beyond the header have no column; the reader of documents says so with their line.
             yield {column.strip(): value for column, value in row.items() if column is not None}
     except csv.Error as error:
+        if lenient:
+            return
         raise broken(error, file.path, reader.line_num) from None
 
 
