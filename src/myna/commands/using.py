@@ -92,6 +92,9 @@ def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Examples (.jsonl, .csv, .tsv), or texts.", show_default=False)],
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling for the intervals.")] = 1,
+    contamination: Annotated[
+        Path | None, typer.Option(help="Look for the data in this: a corpus's folder, or texts.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a fine-tuned model on examples, or a decoder on texts."""
@@ -102,11 +105,35 @@ def evaluate(
     folder = model_folder(model)
     if not data.exists():
         raise InputError("there is no such file or folder", where=data)
+    if contamination is not None and not contamination.exists():
+        raise InputError("there is no such file or folder", where=contamination, remedy="check --contamination")
     if has_task(folder):
-        scores = judge_file(folder, data, seed, _tell)
+        scores = judge_file(folder, data, seed, _tell, contamination)
     else:
-        scores = judge_text(folder, list(texts_of(data, "auto", tell=_tell)), seed)
-    print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
+        texts = list(texts_of(data, "auto", tell=_tell))
+        scores = judge_text(folder, texts, seed)
+        if contamination is not None:
+            scores = {**scores, "contamination": _contamination(folder, texts, seed, contamination)}
+    if as_json:
+        print_json(scores)
+        return
+    found = scores.pop("contamination", None)
+    print("\n".join(score_lines({data.name: scores})))
+    if found is not None:
+        from myna.evaluation.contamination import in_words as about
+
+        print("\n".join(["", *about(found)]))
+        if found["without"]:
+            print("\n".join(["", "Without them:", *score_lines({data.name: found["without"]})]))
+
+
+def _contamination(folder: Path, texts: list[str], seed: int, corpus: Path) -> dict[str, Any]:
+    from myna.evaluation.contamination import beside, contamination, documents_of
+    from myna.evaluation.language import judge_text
+
+    found = contamination(texts, documents_of(corpus))
+    names = [f"text {number}" for number in range(1, len(texts) + 1)]
+    return beside(found, names, lambda clean: judge_text(folder, [texts[number] for number in clean], seed))
 
 
 def _tell(line: str) -> None:

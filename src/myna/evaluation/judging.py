@@ -17,6 +17,7 @@ from myna import files
 from myna.corpus.document import Corpus
 from myna.corpus.guessing import columns_for
 from myna.corpus.sources import SourceConfig
+from myna.evaluation.contamination import Contamination, beside, contamination, documents_of
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
@@ -51,11 +52,13 @@ def evaluate_task(
     folder: Path,
     seed: int,
     report: Report = lambda what, share: None,
+    pretrained_on: Sequence[Path] = (),
 ) -> Ledger:
     """Judges the model on the test split and writes what it finds into ``folder``, which exists and is empty.
 
-    The simple methods learn from the examples that the model was trained on. Without a test split the scores are
-    empty. Raises an :class:`~myna.errors.InputError` for a damaged model or corpus, or labels the model does not have.
+    The simple methods learn from the examples that the model was trained on. The test is looked for in the corpora
+    that it was ``pretrained_on`` (``contamination.jsonl``). Without a test split the scores are empty. Raises an
+    :class:`~myna.errors.InputError` for a damaged model or corpus, or labels the model does not have.
     """
     loaded = load(model_folder)
     corpus = Corpus.open(corpus_folder)
@@ -74,16 +77,27 @@ def evaluate_task(
     own = seed if config.seed is None else config.seed
     trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
     scores, details = _judge(loaded, splits.test, said, seed, Simple(trained, corpus))
+    if pretrained_on:
+        report("looking for the test in what was read before", 0.9)
+        found, figures = _contamination(loaded, splits.test, said, seed, pretrained_on)
+        details["contamination"] = {**figures, "items": len(figures["items"])}
+        lines = [{"id": each.id, **found.line(number)} for number, each in enumerate(splits.test)]
+        files.write_text(folder / "contamination.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     _write(folder, scores, details, splits.test, said)
     return ledger
 
 
 def judge_file(
-    model_folder: Path, data: Path, seed: int = 1, tell: Callable[[str], None] = lambda line: None
+    model_folder: Path,
+    data: Path,
+    seed: int = 1,
+    tell: Callable[[str], None] = lambda line: None,
+    corpus: Path | None = None,
 ) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods.
 
-    ``tell`` is told which columns were taken that have other names than the task's fields.
+    ``tell`` is told which columns were taken that have other names than the task's fields. With a ``corpus`` there is
+    ``contamination`` beside the scores: which examples stand in it, and the scores without them.
     """
     loaded = load(model_folder)
     fields = _fields_of(loaded)
@@ -92,7 +106,20 @@ def judge_file(
         tell(line)
     examples = read_examples(data, type(loaded.task), source)
     said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
-    return _judge(loaded, examples, said, seed, None)[0].metrics
+    scores = _judge(loaded, examples, said, seed, None)[0].metrics
+    if corpus is None:
+        return scores
+    return {**scores, "contamination": _contamination(loaded, examples, said, seed, [corpus])[1]}
+
+
+def _contamination(
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int, corpora: Sequence[Path]
+) -> tuple[Contamination, dict[str, Any]]:
+    def without(numbers: Sequence[int]) -> dict[str, Any]:
+        return _judge(loaded, [examples[n] for n in numbers], [said[n] for n in numbers], seed, None)[0].metrics
+
+    found = contamination([example.whole for example in examples], documents_of(*corpora))
+    return found, beside(found, [example.place for example in examples], without)
 
 
 def _source_for(loaded: Loaded, data: Path) -> SourceConfig:

@@ -55,6 +55,7 @@ class ModelPage:
     samples: Sequence[Mapping[str, Any]]
     sample_settings: str
     fills: Sequence[Mapping[str, Any]]
+    contamination: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
         samples=written,
         sample_settings=_settings(written, say),
         fills=[sample for sample in model.samples if "blanks" in sample],
+        contamination=findings.contaminated(model, say),
     )
 
 
