@@ -214,8 +214,7 @@ def source_of(
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
-        kind = columns.get("tags") or _kind_of_tags(source, lenient)
-        said.append(_about_tags(kind))
+        kind = _tell_tags(source, columns.get("tags"), said, lenient)
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     choices = FIELDS[task]
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
@@ -224,8 +223,7 @@ def source_of(
     said += about_columns(others)
     source = with_these_alone(source, choices[0])
     if task == "tagging":
-        kind = columns.get("tags") or _kind_of_tags(source, lenient)
-        said.append(_about_tags(kind))
+        kind = _tell_tags(source, columns.get("tags"), said, lenient)
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
 
@@ -249,8 +247,13 @@ def _kind_of_tags(source: SourceConfig, lenient: bool) -> str:
     return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
-def _about_tags(kind: str) -> str:
-    return "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
+def _tell_tags(source: SourceConfig, named: str | None, said: list[str], lenient: bool) -> str:
+    """What the tags are, as it is ``named`` or as they look; what is to be said of it is added to ``said``."""
+    form = _kind_of_tags(source, lenient)
+    kind = named or form
+    told = "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
+    said.append(told if kind == form or kind == "spans" else f"{told}; as all are BIO in form, BIO is still kept")
+    return kind
 
 
 def rows_of(source: SourceConfig, refused: Refused | None = None) -> Iterator[RawDocument]:

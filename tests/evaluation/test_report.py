@@ -176,3 +176,28 @@ def test_reading_the_settings_imports_nothing_heavy() -> None:
     code = f"import sys, myna.evaluation.report; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            "12 of 1,668 test texts (0.7 %): half or more of each was read in pre-training. Without them: Accuracy",
+        ),
+        ("zh", "1,668 条测试文本中有 12 条（0.7 %）一半以上的内容出现在模型预训练读过的文本里。去掉它们：准确率"),
+    ],
+)
+def test_test_texts_that_were_read_before_are_told_with_the_score_without(
+    tmp_path: Path, language: str, said: str
+) -> None:
+    run = make_run(tmp_path / "run")
+    place = run / "evaluate/sentiment/details.json"
+    figures = {"examples": 1668, "contaminated": 12, "share": 12 / 1668, "too_short": 0, "corpus_characters": 9}
+    without = {"accuracy": {"value": 0.809, "low": 0.79, "high": 0.83}}
+    files.write_json(place, {**files.read_json(place), "contamination": {**figures, "without": without}})
+    assert f"{said} 80.9 %" in Page(page_of(run, language)).text
+    files.write_json(place, {**files.read_json(place), "contamination": {**figures, "contaminated": 0, "without": {}}})
+    clean = Page(page_of(run, language)).text
+    assert said[:20] not in clean
+    assert "(9 characters)" in clean or "9 个字符" in clean

@@ -107,7 +107,8 @@ def columns_for(source: SourceConfig, fields: Sequence[str], alone: bool = True)
     tokens = any(isinstance(row.get(name), list) for row in sample for name in _NAMES["tokens"])
     if not sample or tokens:
         return source, []
-    source, others = guess_columns(source, fields, sample, where, 'call it "{field}"')
+    _, others = guess_columns(source, fields, sample, where, 'call it "{field}"')
+    source = source.model_copy(update={f"{field}_column": column for field, column in others.items()})
     return with_these_alone(source, fields) if alone else source, about_columns(others)
 
 
