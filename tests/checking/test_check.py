@@ -29,6 +29,8 @@ def test_of_100_flipped_labels_most_are_among_the_first_200_suspicious(tmp_path:
         rows[place]["label"] = {"good": "bad", "bad": "good"}[rows[place]["label"]]
     checked = check(write(tmp_path / "a.jsonl", rows), "classification")
     first = set(lines_of(checked, "suspicious")[:200])
+    sure = [float(finding.what.split()[-1]) for finding in checked.findings.of("suspicious")]
+    assert sure == sorted(sure, reverse=True)
     assert len(first & {place + 1 for place in flipped}) >= 70
     assert checked.learned is not None
     assert checked.learned.tells
