@@ -333,7 +333,7 @@ def test_evaluate_judges_a_task_on_examples_and_a_decoder_on_texts(
 ) -> None:
     score = {"value": 0.5, "low": 0.4, "high": 0.6, "examples": 2, "baselines": {}}
     monkeypatch.setattr(inspection, "has_task", lambda folder: task)
-    monkeypatch.setattr("myna.evaluation.judging.judge_file", lambda model, data, seed: {"accuracy": score})
+    monkeypatch.setattr("myna.evaluation.judging.judge_file", lambda *_: {"accuracy": score})
     monkeypatch.setattr(
         "myna.evaluation.language.judge_text", lambda model, texts, seed: {"bits": {**score, "examples": len(texts)}}
     )

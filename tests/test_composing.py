@@ -41,6 +41,13 @@ def jsonl(*rows: dict[str, Any]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def another(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """The same row with another text."""
+    if "text" in row:
+        return {**row, "text": f"{row['text']}{number}"}
+    return {**row, "tokens": [*row["tokens"], str(number)], "tags": [*row["tags"], "O"]}
+
+
 # ------------------------------------------------------------------------------------------------------ the recipe
 
 
@@ -80,6 +87,7 @@ def test_files_for_each_split_are_taken_whole_and_columns_are_told(write: Any, t
     ],
 )
 def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[Any], real: str, said: str) -> None:
+    rows = [another(row, n) for n in range(6) for row in rows]
     composed = compose(task, "bert-micro", write("a.jsonl", jsonl(*rows)))
     assert composed.recipe.finetune[task].task == real
     assert said in " ".join(composed.said)
@@ -87,7 +95,7 @@ def test_what_is_in_the_rows_decides_the_task(write: Any, task: str, rows: list[
 
 def test_the_tags_that_are_read_say_what_they_are(write: Any) -> None:
     """Of a column that is named they are plain; comments, of which there is one in three lines, are no tags."""
-    train = write("a.conll", "# id 1\na n B-P\nb v O\n\n# id 2\na n B-P\nb v O\n")
+    train = write("a.conll", "".join(f"# id {n}\na{n} n B-P\nb v O\n\n" for n in range(8)))
     kinds = [compose("tagging", "bert-micro", train, changes=c) for c in ((), ("tags_column=2",))]
     assert [each.recipe.corpus["examples"].sources[0].tags for each in kinds] == ["spans", "plain"]
 
@@ -167,7 +175,7 @@ def test_labels_of_the_test_that_training_does_not_have(write: Any) -> None:
 
 def test_a_plain_tag_of_the_test_that_training_does_not_have_is_no_mistake(write: Any) -> None:
     train = write("a.conll", "a n\nb v\n\nc n\nd v\n")
-    composed = compose("tagging", "bert-micro", train, None, write("b.conll", "a n\nb x\n"))
+    composed = compose("tagging", "bert-micro", train, None, write("b.conll", "e n\nf x\n"))
     assert composed.test is not None
     assert composed.test.tags == "plain"
     spans = write("c.conll", "a B-P\nb O\n\nc B-P\nd O\n"), None, write("d.conll", "a B-Q\nb O\n")
@@ -188,7 +196,8 @@ def test_a_folder_of_datasets_without_a_part_for_validation(write: Any, tmp_path
     )
     said = compose("classification", "bert-micro", saved / "train", None, saved / "test").said
     assert said[-1] == "without --validation a tenth of the training examples is kept for it"
-    assert compose("classification", "bert-micro", saved, saved / "test").said == said[:1]
+    validation = write("other.jsonl", jsonl(*({"text": f"{GOOD}{n}", "labels": n % 2} for n in range(40, 50))))
+    assert compose("classification", "bert-micro", saved, validation).said == said[:1]
 
 
 def test_a_test_that_is_the_training_is_refused(write: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,14 +20,25 @@ from pydantic import ValidationError
 from myna import files
 from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
-from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, guess_sides, kind_of_tags, sample_of
+from myna.corpus.guessing import (
+    SAMPLE_ROWS,
+    about_columns,
+    as_tables,
+    guess_columns,
+    guess_sides,
+    kind_of_tags,
+    sample_of,
+    with_these_alone,
+)
 from myna.corpus.readers import file_of, read_file
+from myna.corpus.rows import Refused
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.recipe import Recipe, recipe_of
 from myna.recipe_errors import near
 from myna.settings import reason
+from myna.splitting import Row, check_splits
 from myna.tasks import TARGETED
 from myna.tokens.characters import han
 
@@ -76,9 +87,9 @@ def compose(
     given: dict[Split, Path | None] = {"train": train, "validation": validation, "test": test}
     paths = {split: path for split, path in given.items() if path is not None}
     _check_files(paths)
-    columns, rest = _columns_of(changes)
+    columns, rest = columns_of(changes)
     said: list[str] = []
-    source, fields, real_task = _source(task, train, columns, said)
+    source, fields, real_task = source_of(task, train, columns, said)
     if task == "summarization" and _reads_alone(model):
         said.append("an encoder does not write: it learns to choose the sentences of the summary (task = extraction)")
         real_task = "extraction"
@@ -89,7 +100,8 @@ def compose(
         )
         for split, path in paths.items()
     }
-    seen = _look_at(sources, fields)
+    rows: list[Row] = []
+    seen = _look_at(sources, fields, rows)
     missing = [f"--{split}" for split in ("validation", "test") if split not in paths.keys() | seen.parts]
     if missing and seen.parts:
         what = f"this folder says what is for {' and '.join(sorted(seen.parts))}, and nothing is for {missing[0][2:]}"
@@ -102,6 +114,12 @@ def compose(
     table = _table(real_task, task, sources, seen)
     table["finetune"][task] |= _start(model, table, seen.alphabet)
     recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
+    plain = sources["train"].tags == "plain"
+    trained = check_splits(rows, recipe.corpus["examples"], train, plain)
+    if real_task not in ("tagging", "words") or plain:
+        _check_labels(real_task, trained, train)
+    elif not trained:
+        raise InputError("no word of training is in a span", where=train, remedy="add examples with spans")
     return Composed(recipe, task, sources.get("test"), tuple(said))
 
 
@@ -128,7 +146,7 @@ def _deliver(composed: Composed, run: Path) -> None:
     from myna.inference.predict import predictions
 
     loaded = load(run / "model")
-    examples = [loaded.task_example(row, Path(composed.test.path)) for row in _rows(composed.test)]
+    examples = [loaded.task_example(row, Path(composed.test.path)) for row in rows_of(composed.test)]
     items = loaded.task.items(examples)
     lines = (
         json.dumps(line_of(example, said), ensure_ascii=False)
@@ -162,7 +180,17 @@ def _check_files(paths: dict[Split, Path]) -> None:
         known[mark] = split
 
 
-def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
+def _check_labels(task: str, names: Iterable[str], train: Path) -> None:
+    """Labels that serve no task are an :class:`InputError`."""
+    from myna.tasks import find_task
+
+    try:
+        find_task(task).labels_of(sorted(names))
+    except InputError as error:
+        raise error.at(train) from None
+
+
+def columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, bool]]]:
     """The changes that name columns and how files are read, and the others, each with whether its key is dotted."""
     columns: dict[str, str] = {}
     rest = []
@@ -176,44 +204,40 @@ def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str,
     return columns, rest
 
 
-def _source(
-    task: str, train: Path, columns: dict[str, str], said: list[str]
+def source_of(
+    task: str, train: Path, columns: dict[str, str], said: list[str], lenient: bool = False
 ) -> tuple[SourceConfig, tuple[str, ...], str]:
-    """How the files are read, the fields that are there, and the task of the recipe that these are for."""
+    """How the files are read, the fields that are there, and the task of the recipe that these are for.
+
+    ``lenient``: rows that are wrong say nothing of it, and are no errors.
+    """
     try:
         source = SourceConfig.model_validate({"path": str(train), **columns})
     except ValidationError as error:
         raise InputError(reason(error), where="--set", remedy="see docs/tasks.md for what it takes") from None
     formats = {file.format for file in as_tables(source)}
-    sample, where = sample_of(source)
+    sample, where = sample_of(source, lenient=lenient)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
-        return source, ("text", "spans"), "tagging"
+        return with_these_alone(source, ("text", "spans")), ("text", "spans"), "tagging"
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
-        kind = columns.get("tags") or _kind_of_tags(source)
-        said.append(_about_tags(kind))
+        kind = _tell_tags(source, columns.get("tags"), said, lenient)
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
     if task in TARGETED:
         source, fields, others = guess_sides(source, task, sample, where)
-        _say_columns(others, said)
+        said += about_columns(others)
         return source, fields, task
     choices = FIELDS[task]
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
-    _say_columns(others, said)
+    said += about_columns(others)
+    source = with_these_alone(source, choices[0])
     if task == "tagging":
-        kind = columns.get("tags") or _kind_of_tags(source)
-        said.append(_about_tags(kind))
+        kind = _tell_tags(source, columns.get("tags"), said, lenient)
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
-
-
-def _say_columns(others: dict[str, str], said: list[str]) -> None:
-    if others:
-        told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
-        said.append(f"reading {told}")
 
 
 def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
@@ -229,18 +253,25 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
     return broken or any(isinstance(label, float) for label in labels)
 
 
-def _kind_of_tags(source: SourceConfig) -> str:
-    rows = islice(_rows(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
+def _kind_of_tags(source: SourceConfig, lenient: bool) -> str:
+    refused = (lambda error: None) if lenient else None
+    rows = islice(rows_of(source.model_copy(update={"tags": "plain"}), refused), SAMPLE_ROWS)
     return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
-def _about_tags(kind: str) -> str:
-    return "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
+def _tell_tags(source: SourceConfig, named: str | None, said: list[str], lenient: bool) -> str:
+    """What the tags are, as it is ``named`` or as they look; what is to be said of it is added to ``said``."""
+    form = _kind_of_tags(source, lenient)
+    kind = named or form
+    told = "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
+    said.append(told if kind == form or kind == "spans" else f"{told}; as all are BIO in form, BIO is still kept")
+    return kind
 
 
-def _rows(source: SourceConfig) -> Iterator[RawDocument]:
+def rows_of(source: SourceConfig, refused: Refused | None = None) -> Iterator[RawDocument]:
+    """The rows of a table's files; ``refused`` is told of those that are wrong, which are then passed over."""
     for file in as_tables(source):
-        yield from read_file(file, source)
+        yield from read_file(file, source, refused=refused)
 
 
 @dataclass(frozen=True)
@@ -256,16 +287,15 @@ class _Seen:
     parts: frozenset[Split]
 
 
-def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen:
-    """Reads every row of every file, and says what the training text is."""
+def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: list[Row]) -> _Seen:
+    """Reads every row of every file, remembers them in ``rows``, and says what the training text is."""
     seen: Counter[str] = Counter()
     alphabet: Counter[str] = Counter()
-    first: dict[str, tuple[Path, int | None]] = {}
     parts: set[Split] = set()
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
-        for row in _rows(source):
+        for row in rows_of(source):
             file = file_of(Path(source.path), row)
             for text, what in ((row.text, "text"), (row.pair, "second text"), (row.target, "target")):
                 # What cannot be seen is cleaned away, and nothing would be left to answer.
@@ -273,7 +303,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     raise InputError(
                         f"the {what} of this row is empty", where=file, line=row.line, remedy="take the row out"
                     )
-            names = _names(row, fields)
+            names = names_of(row, fields)
             if names is None:
                 what = f"this row has no {' and '.join(fields[1:]) or 'answer of the assistant'}"
                 remedy = "give every row one, or take it out"
@@ -283,16 +313,11 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     what = f"training has no example of {name!r}"
                     remedy = f"the labels there are {', '.join(sorted(seen)[:20])}"
                     raise InputError(what, where=file, line=row.line, remedy=remedy)
+            rows.append(Row.of(row, names, file))
             if split == "train":
                 parts |= set() if source.split or row.split is None else {row.split}
-                first |= {name: (file, row.line) for name in names if name not in seen}
                 seen.update(names)
                 alphabet.update(row.text + (row.pair or "") + (row.target or ""))
-    single = [name for name, count in seen.items() if count == 1 and not plain]
-    if single:
-        what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
-        file, line = first[single[0]]
-        raise InputError(what, where=file, line=line, remedy=remedy)
     letters = {character: count for character, count in alphabet.items() if character.isalpha()}
     chinese = sum(n for c, n in letters.items() if han(c)[0]) >= 0.3 * max(1, sum(letters.values()))
     # A Han character or four letters are a piece. WordPiece has every character at the start of a word, and all but Han
@@ -301,7 +326,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     return _Seen(chinese, tokens, sum(1 if han(character)[0] else 2 for character in alphabet), frozenset(parts))
 
 
-def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
+def names_of(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
     """The names of labels in a row; None where it has nothing of what the task needs."""
     if "messages" in fields:
         return () if any(message.role == "assistant" for message in row.messages or ()) else None

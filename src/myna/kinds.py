@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from myna.corpus.sources import source_files
 from myna.errors import InputError
+from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
@@ -194,9 +195,26 @@ def _language_models(recipe: Recipe) -> dict[str, Needs]:
 
 def _task_models(recipe: Recipe) -> dict[str, Needs]:
     return {
-        name: Needs({}, (f"finetune.{name}", f"corpus.{config.corpus}"), seed=recipe.seed)
+        name: Needs(
+            {},
+            tuple(
+                dict.fromkeys(
+                    (f"finetune.{name}", *(f"corpus.{corpus}" for corpus in (config.corpus, *_read(recipe, config))))
+                )
+            ),
+            seed=recipe.seed,
+        )
         for name, config in recipe.finetune.items()
     }
+
+
+def _read(recipe: Recipe, config: FinetuneConfig) -> tuple[str, ...]:
+    """The corpora that the model of a fine-tuning was pre-trained on in this recipe, by whichever of its ancestors."""
+    start, found = None if config.from_scratch else config.start_from, []
+    while start in recipe.pretrain:
+        found += recipe.pretrain[start].corpus
+        start = recipe.pretrain[start].start_from
+    return tuple(dict.fromkeys(found))
 
 
 def _report_page(recipe: Recipe) -> dict[str, Needs]:
@@ -290,7 +308,8 @@ def _evaluate_task(recipe: Recipe, run: Path, name: str, folder: Path, report: R
 
     config = recipe.finetune[name]
     model, corpus = run / "finetune" / name / "model", run / "corpus" / config.corpus
-    return evaluate_task(model, corpus, config, folder, recipe.seed, report)
+    pretrained_on = [run / "corpus" / each for each in _read(recipe, config)]
+    return evaluate_task(model, corpus, config, folder, recipe.seed, report, pretrained_on)
 
 
 def _write_report(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from myna.corpus.document import Corpus, Document
+from myna.errors import InputError
 from myna.evaluation import judging, metrics
 from myna.evaluation.gathering import read_lines
 from myna.evaluation.judging import evaluate_task, judge_file
 from myna.finetuning import FinetuneConfig
 from myna.huggingface.folder import write_model_folder
+from myna.inference.asking import texts_of
 from myna.inference.loaded import load
 from myna.model.heads import build
 from myna.tasks.classification import Classification
@@ -180,3 +182,21 @@ class Opaque(Classification):
     def metrics(self, examples: Any, predictions: Any) -> dict[str, float]:
         right = [e.label == p.inner.label for e, p in zip(examples, predictions, strict=True)]
         return {"score": sum(right) / len(right), "agreement": sum(right) / len(right)}
+
+
+def test_a_table_with_columns_of_other_names_is_read_for_the_model(tmp_path: Path) -> None:
+    """For scores and for answers alike; what the task does not need is no mistake."""
+    model = untrained(tmp_path / "model", "sequence", "classification", ("bad", "good"))
+    rows = [{"review": f"很好，天气{n}", "mood": ("bad", "good")[n % 2], "spans": "none"} for n in range(8)]
+    plain = [{"text": row["review"], "label": row["mood"]} for row in rows]
+    paths = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for path, lines in zip(paths, (rows, plain), strict=True):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    told: list[str] = []
+    assert judge_file(model, paths[0], 1, told.append) == judge_file(model, paths[1], 1, told.append)
+    assert told == ['reading the text from "review", the label from "mood"']
+    assert list(texts_of(paths[0], "lines", "texts", told.append)) == [row["text"] for row in plain]
+    assert told[1:] == ['reading the text from "review"']
+    paths[1].write_text('{"text": "很好"}\n')
+    with pytest.raises(InputError, match=r"no column for the label .*; call it .label."):
+        judge_file(model, paths[1])

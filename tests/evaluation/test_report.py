@@ -211,3 +211,28 @@ def test_how_far_a_model_can_be_relied_on_is_told_in_both_languages(run: Path, t
     chinese = Page(page_of(tmp_path / "run", "zh")).text
     assert "校准误差（ECE）" in chinese
     assert "不到 0.1" in chinese
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            "12 of 1,668 test texts (0.7 %): half or more of each was read in pre-training. Without them: Accuracy",
+        ),
+        ("zh", "1,668 条测试文本中有 12 条（0.7 %）一半以上的内容出现在模型预训练读过的文本里。去掉它们：准确率"),
+    ],
+)
+def test_test_texts_that_were_read_before_are_told_with_the_score_without(
+    tmp_path: Path, language: str, said: str
+) -> None:
+    run = make_run(tmp_path / "run")
+    place = run / "evaluate/sentiment/details.json"
+    figures = {"examples": 1668, "contaminated": 12, "share": 12 / 1668, "too_short": 0, "corpus_characters": 9}
+    without = {"accuracy": {"value": 0.809, "low": 0.79, "high": 0.83}}
+    files.write_json(place, {**files.read_json(place), "contamination": {**figures, "without": without}})
+    assert f"{said} 80.9 %" in Page(page_of(run, language)).text
+    files.write_json(place, {**files.read_json(place), "contamination": {**figures, "contaminated": 0, "without": {}}})
+    clean = Page(page_of(run, language)).text
+    assert said[:20] not in clean
+    assert "(9 characters)" in clean or "9 个字符" in clean

@@ -44,7 +44,7 @@ def predict(
         (answer,) = loaded.predict([text if pair is None else (text, pair)], precision)
         print_json(answer) if as_json else print(in_words(answer))
         return
-    for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
+    for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts"), _tell), _TEXTS_AT_A_TIME):
         for asked, answer in zip(texts, loaded.predict(texts, precision), strict=True):
             shown = (
                 asked
@@ -102,6 +102,9 @@ def evaluate(
     challenge: Annotated[
         bool, typer.Option("--challenge", help="Also under noise, and on made-up tests: names, numbers, negation …")
     ] = False,
+    contamination: Annotated[
+        Path | None, typer.Option(help="Look for the data in this: a corpus's folder, or texts.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a fine-tuned model on examples, or a decoder on texts."""
@@ -112,18 +115,46 @@ def evaluate(
     folder = model_folder(model)
     if not data.exists():
         raise InputError("there is no such file or folder", where=data)
+    if contamination is not None and not contamination.exists():
+        raise InputError("there is no such file or folder", where=contamination, remedy="check --contamination")
     if challenge:
         from myna.evaluation.challenge import challenge_file
         from myna.evaluation.challenge_report import describe
 
-        found = challenge_file(folder, data, seed)
-        print_json(found) if as_json else print(describe(found, data.name))
+        answered = challenge_file(folder, data, seed)
+        print_json(answered) if as_json else print(describe(answered, data.name))
         return
     if has_task(folder):
-        scores = judge_file(folder, data, seed)
+        scores = judge_file(folder, data, seed, _tell, contamination)
     else:
-        scores = judge_text(folder, list(texts_of(data, "auto")), seed)
-    print_json(scores) if as_json else print("\n".join(score_lines({data.name: scores})))
+        texts = list(texts_of(data, "auto", tell=_tell))
+        scores = judge_text(folder, texts, seed)
+        if contamination is not None:
+            scores = {**scores, "contamination": _contamination(folder, texts, seed, contamination)}
+    if as_json:
+        print_json(scores)
+        return
+    found = scores.pop("contamination", None)
+    print("\n".join(score_lines({data.name: scores})))
+    if found is not None:
+        from myna.evaluation.contamination import in_words as about
+
+        print("\n".join(["", *about(found)]))
+        if found["without"]:
+            print("\n".join(["", "Without them:", *score_lines({data.name: found["without"]})]))
+
+
+def _contamination(folder: Path, texts: list[str], seed: int, corpus: Path) -> dict[str, Any]:
+    from myna.evaluation.contamination import beside, contamination, documents_of
+    from myna.evaluation.language import judge_text
+
+    found = contamination(texts, documents_of(corpus))
+    names = [f"text {number}" for number in range(1, len(texts) + 1)]
+    return beside(found, names, lambda clean: judge_text(folder, [texts[number] for number in clean], seed))
+
+
+def _tell(line: str) -> None:
+    print(f"myna: {line}", file=sys.stderr)
 
 
 def _load(model: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The verbs that look: ``show``, ``compare``, ``doctor``, ``schema``; and ``convert``, which writes a model anew."""
+"""The verbs that look: ``show``, ``compare``, ``check``, ``doctor``, ``schema``; ``convert`` writes a model anew."""
 
 from __future__ import annotations
 
@@ -86,6 +86,29 @@ def compare(
 
     found = compare_predictions(first, second, seed)
     print_json({"compared": found}) if as_json else print(describe(found))
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="A table of examples, as for finetune --train.", show_default=False)],
+    task: Annotated[str | None, typer.Option(help="The task of finetune (default: by the columns).")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Examples that will choose the best epoch.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Examples that the model will be judged on.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write all findings: .jsonl or .csv.")] = None,
+    window: Annotated[int, typer.Option(help="Find texts of more tokens than this.")] = 512,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="How files are read, as text_column=review.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a table of examples, before any training."""
+    from myna.checking.check import check as look
+
+    checked = look(data, task, validation, test, set_ or [], to, window)
+    if as_json:
+        print_json(checked.to_dict())
+        return
+    from myna.checking.text import describe
+
+    print(describe(checked, to))
 
 
 @app.command()

@@ -7,13 +7,13 @@ Classes that ``datasets`` keeps as numbers get their names again, which stand in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myna.corpus.document import SPLITS, RawDocument
-from myna.corpus.rows import Row, document_of
+from myna.corpus.rows import Refused, Row, attempt, document_of
 from myna.corpus.sources import SourceConfig, SourceFile
 from myna.errors import InputError
 from myna.ledger import Ledger
@@ -24,26 +24,31 @@ if TYPE_CHECKING:
 _ROWS = 1024
 
 
-def read_columns(file: SourceFile, source: SourceConfig, ledger: Ledger | None = None) -> Iterator[RawDocument]:
+def read_columns(
+    file: SourceFile, source: SourceConfig, ledger: Ledger | None = None, refused: Refused | None = None
+) -> Iterator[RawDocument]:
     """A document a row; rows count as lines from 1. A damaged file is an :class:`InputError`."""
     folder = file.path.parent
     split = next((s for s in SPLITS if s == folder.name and (folder.parent / "dataset_dict.json").exists()), None)
     split = None if folder.resolve() == Path(source.path).resolve() else split
-    for number, values in enumerate(rows_of(file), 1):
-        document = document_of(Row(values, file, number, ledger), source)
-        yield document if split is None else replace(document, split=split)
+    for number, values in enumerate(rows_of(file, source.columns), 1):
+        document = attempt(refused, document_of, Row(values, file, number, ledger), source)
+        if document is not None:
+            yield document if split is None else replace(document, split=split)
 
 
-def rows_of(file: SourceFile) -> Iterator[dict[str, Any]]:
-    """The rows as plain values."""
+def rows_of(file: SourceFile, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows as plain values, of some ``columns`` or of all."""
     import pyarrow as pa
 
     try:
         for batch in _batches(file):
+            if columns is not None:
+                batch = batch.select([name for name in batch.schema.names if name in columns])
             names = _names(batch.schema)
             for row in batch.to_pylist():
                 yield {column: _named(value, names.get(column)) for column, value in row.items()}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         what = f"this file is damaged or of another format ({' '.join(str(error).split())[:80]})"
         raise InputError(what, where=file.path, remedy="make it anew") from None
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from myna.corpus.document import RawDocument
 from myna.corpus.encodings import numbered
-from myna.corpus.rows import Row, tagged_document
+from myna.corpus.rows import Refused, Row, attempt, tagged_document
 from myna.corpus.sources import SourceConfig, SourceFile
 from myna.ledger import Ledger
 
@@ -22,29 +22,42 @@ _MARKS = (["newdoc"], ["newpar"])
 
 
 def read_conll(
-    stream: TextIO, file: SourceFile, source: SourceConfig, ledger: Ledger | None = None
+    stream: TextIO,
+    file: SourceFile,
+    source: SourceConfig,
+    ledger: Ledger | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[RawDocument]:
     """A document a sentence. Raises an :class:`~myna.errors.InputError` for a line without its word or tag."""
-    sentence: list[tuple[Row, str, str]] = []
+    for sentence in _sentences(stream, file, ledger):
+        document = attempt(refused, _document, sentence, source)
+        if document is not None:
+            yield document
+
+
+def _sentences(stream: TextIO, file: SourceFile, ledger: Ledger | None) -> Iterator[list[tuple[Row, list[str]]]]:
+    """The columns of each word, sentence by sentence."""
+    sentence: list[tuple[Row, list[str]]] = []
     width = 2
     for number, line in numbered(stream):
         if not line.strip() or line.startswith("-DOCSTART-"):
             if sentence:
-                yield _document(sentence, source)
+                yield sentence
             sentence = []
             continue
         columns = line.split("\t") if "\t" in line else line.split()
         if line.startswith("#") and _is_comment(line, columns, width, not sentence):
             continue
         width = len(columns)
-        row = Row({"word": columns}, file, number, ledger)
-        conllu = len(columns) == _CONLLU_COLUMNS and columns[0][:1].isdigit()
-        if conllu and not columns[0].isdigit():
+        if _is_conllu(columns) and not columns[0].isdigit():
             continue  # "3-4" and "5.1" are no words of their own
-        word = _column(row, source.tokens_column, 2 if conllu else 1, columns)
-        sentence.append((row, word, _column(row, source.tags_column, 4 if conllu else len(columns), columns)))
+        sentence.append((Row({"word": columns}, file, number, ledger), columns))
     if sentence:
-        yield _document(sentence, source)
+        yield sentence
+
+
+def _is_conllu(columns: list[str]) -> bool:
+    return len(columns) == _CONLLU_COLUMNS and columns[0][:1].isdigit()
 
 
 def _is_comment(line: str, columns: list[str], width: int, above: bool) -> bool:
@@ -66,6 +79,10 @@ def _column(row: Row, named: str | None, usual: int, columns: list[str]) -> str:
     return columns[number - 1]
 
 
-def _document(sentence: list[tuple[Row, str, str]], source: SourceConfig) -> RawDocument:
-    rows, words, tags = map(list, zip(*sentence, strict=True))
-    return tagged_document(rows[0], "tokens", words, tags, source, [row.line for row in rows])
+def _document(sentence: list[tuple[Row, list[str]]], source: SourceConfig) -> RawDocument:
+    words, tags = [], []
+    for row, columns in sentence:
+        conllu = _is_conllu(columns)
+        words.append(_column(row, source.tokens_column, 2 if conllu else 1, columns))
+        tags.append(_column(row, source.tags_column, 4 if conllu else len(columns), columns))
+    return tagged_document(sentence[0][0], "tokens", words, tags, source, [row.line for row, _ in sentence])

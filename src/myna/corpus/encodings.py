@@ -50,14 +50,15 @@ _TELL = 'say which it is with encoding = "…"'
 
 
 @contextmanager
-def open_text(path: Path, encoding: str = "auto") -> Iterator[TextIO]:
+def open_text(path: Path, encoding: str = "auto", lenient: bool = False) -> Iterator[TextIO]:
     """A file's text, its line ends as they are (``newline=""``), without a byte-order mark.
 
-    Raises an :class:`InputError` for a file that cannot be read, is empty, is damaged or is no text.
+    Raises an :class:`InputError` for a file that cannot be read, is empty, is damaged or is no text. ``lenient``: what
+    is no text stands in it as halves of surrogate pairs, UTF-8 being assumed where nothing else is known.
     """
     try:
-        found = _sure_encoding(path, encoding)
-        with _open_bytes(path) as raw, io.TextIOWrapper(raw, encoding=found, newline="") as text:
+        found, errors = _encoding_of(path, encoding, lenient)
+        with _open_bytes(path) as raw, io.TextIOWrapper(raw, encoding=found, errors=errors, newline="") as text:
             yield text
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         if str(error).startswith("Not a gzipped file"):
@@ -94,6 +95,16 @@ def _open_bytes(path: Path) -> IO[bytes]:
     with open(path, "rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if packed or path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+
+
+def _encoding_of(path: Path, encoding: str, lenient: bool) -> tuple[str, str]:
+    """The encoding of a file, and what becomes of bytes that are none of it."""
+    try:
+        return _sure_encoding(path, encoding), "strict"
+    except InputError as error:
+        if not lenient or error.line is None:
+            raise
+        return ("utf-8-sig" if encoding == "auto" else encoding), "surrogateescape"
 
 
 def _sure_encoding(path: Path, encoding: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from myna.corpus.encodings import numbered, open_text
-from myna.corpus.rows import bioes, no_json
+from myna.corpus.rows import bioes, broken, no_json
 from myna.corpus.sources import SourceConfig, SourceFile, source_files
 from myna.errors import InputError
 
@@ -49,11 +49,16 @@ _NAMES = {
 
 
 def guess_columns(
-    source: SourceConfig, fields: Sequence[str], sample: Sequence[Mapping[str, Any]], where: Path
+    source: SourceConfig,
+    fields: Sequence[str],
+    sample: Sequence[Mapping[str, Any]],
+    where: Path,
+    remedy: str = "name it with --set {field}_column=COLUMN",
 ) -> tuple[SourceConfig, dict[str, str]]:
     """The source with a column for each field (``text``, ``label``, …), and those taken that have another name.
 
-    ``sample`` are rows of the table. A field without a column is an :class:`InputError` that names the columns there.
+    ``sample`` are rows of the table. A field without a column is an :class:`InputError` that names the columns there,
+    and the ``remedy``.
     """
     there = list(dict.fromkeys(column for row in sample for column in row if column))
     taken: dict[str, str] = {}
@@ -72,7 +77,7 @@ def guess_columns(
             found = fewest_values(sample, free)
         if found is None:
             what = f"there is no column for the {field} (there are: {', '.join(there) or 'none'})"
-            raise InputError(what, where=where, remedy=f"name it with --set {setting}=COLUMN")
+            raise InputError(what, where=where, remedy=remedy.format(field=field))
         taken[field] = found
     said = {field: column for field, column in taken.items() if column != field}
     settings = {f"{field}_column": column for field, column in taken.items()}
@@ -136,6 +141,34 @@ def guess_source(source: SourceConfig, reads: str) -> SourceConfig:
     return source.model_copy(update={"text_column": next((name for name in usual if name in there), "text")})
 
 
+def about_columns(others: Mapping[str, str]) -> list[str]:
+    """A line on the columns that were taken without being named, if there are any."""
+    told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
+    return [f"reading {told}"] if told else []
+
+
+def with_these_alone(source: SourceConfig, fields: Sequence[str]) -> SourceConfig:
+    """The source with nothing read but the columns of some fields, and of groups: what is in others is no mistake."""
+    columns = [getattr(source, f"{field}_column", None) or field for field in (*fields, "group")]
+    return source.model_copy(update={"columns": columns})
+
+
+def columns_for(source: SourceConfig, fields: Sequence[str], alone: bool = True) -> tuple[SourceConfig, list[str]]:
+    """How a table is read for a model that is there, which needs these fields, and what is to be said of it.
+
+    ``alone``: nothing else is read. Files that are no tables, and rows of tokens, are read as they are. A field
+    without a column is an :class:`InputError`.
+    """
+    tables = {file.format for file in source_files(source)} <= {"jsonl", "csv", "tsv", "parquet", "arrow"}
+    sample, where = sample_of(source) if tables else ([], Path(source.path))
+    tokens = any(isinstance(row.get(name), list) for row in sample for name in _NAMES["tokens"])
+    if not sample or tokens:
+        return source, []
+    _, others = guess_columns(source, fields, sample, where, 'call it "{field}"')
+    source = source.model_copy(update={f"{field}_column": column for field, column in others.items()})
+    return with_these_alone(source, fields) if alone else source, about_columns(others)
+
+
 def kind_of_tags(tags: Sequence[str]) -> str:
     """``spans`` where nine of ten tags have the form of BIO or BIOES and some begin, else ``plain``."""
     fit = sum(bioes([tag]) for tag in tags)
@@ -162,23 +195,28 @@ def fewest_values(rows: Sequence[Mapping[str, Any]], among: Sequence[str]) -> st
     return min(fit, key=lambda column: fit[column], default=None)
 
 
-def sample_of(source: SourceConfig, most: int = SAMPLE_ROWS) -> tuple[list[dict[str, Any]], Path]:
+def sample_of(
+    source: SourceConfig, most: int = SAMPLE_ROWS, lenient: bool = False
+) -> tuple[list[dict[str, Any]], Path]:
     """The first rows of the tables of a source, and the first file; none where its files are no tables."""
     files = source_files(source)
-    rows = (row for file in files for row in rows_of_file(file, source.encoding))
+    rows = (row for file in files for row in rows_of_file(file, source.encoding, lenient))
     return list(islice(rows, most)), files[0].path
 
 
-def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str, Any]]:
-    """The rows of a table as plain values; of CoNLL its lines, with the last column as ``tags``."""
+def rows_of_file(file: SourceFile, encoding: str = "auto", lenient: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows of a table as plain values; of CoNLL its lines, with the last column as ``tags``.
+
+    ``lenient``: what is broken is passed over.
+    """
     if file.format in ("parquet", "arrow"):
         from myna.corpus.columns import rows_of
 
         yield from rows_of(file)
         return
-    with open_text(file.path, encoding) as stream:
+    with open_text(file.path, encoding, lenient) as stream:
         if file.format in ("csv", "tsv"):
-            yield from _csv_rows(stream, file)
+            yield from _csv_rows(stream, file, lenient)
         elif file.format == "conll":
             for _, line in numbered(stream):
                 columns = line.split("\t") if "\t" in line else line.split()
@@ -189,17 +227,24 @@ def rows_of_file(file: SourceFile, encoding: str = "auto") -> Iterator[dict[str,
                 try:
                     row = json.loads(line) if line.strip() else {}
                 except (ValueError, RecursionError) as error:
+                    if lenient:
+                        continue
                     raise no_json(error, file.path, number) from None
                 if isinstance(row, dict) and row:
                     yield row
 
 
-def _csv_rows(stream: Any, file: SourceFile) -> Iterator[dict[str, Any]]:
+def _csv_rows(stream: Any, file: SourceFile, lenient: bool = False) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(1 << 30)
     reader = csv.DictReader(stream, delimiter="\t" if file.format == "tsv" else ",")
-    for row in reader:
-        # Fields beyond the header have no column; the reader of documents says so with their line.
-        yield {column.strip(): value for column, value in row.items() if column is not None}
+    try:
+        for row in reader:
+            # Fields beyond the header have no column; the reader of documents says so with their line.
+            yield {column.strip(): value for column, value in row.items() if column is not None}
+    except csv.Error as error:
+        if lenient:
+            return
+        raise broken(error, file.path, reader.line_num) from None
 
 
 def as_tables(source: SourceConfig) -> list[SourceFile]:

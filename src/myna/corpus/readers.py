@@ -21,7 +21,7 @@ from myna.corpus.conll import read_conll
 from myna.corpus.dedup import Repeats
 from myna.corpus.document import RawDocument, Span, Words
 from myna.corpus.encodings import begins_with_mark, numbered, open_text
-from myna.corpus.rows import read_csv, read_jsonl
+from myna.corpus.rows import Refused, read_csv, read_jsonl
 from myna.corpus.sources import Articles, Format, SourceConfig, SourceFile, source_files
 from myna.corpus.words import join
 from myna.errors import InputError
@@ -42,12 +42,18 @@ def file_of(path: Path, document: RawDocument) -> Path:
 
 
 def read_file(
-    file: SourceFile, source: SourceConfig, ledger: Ledger | None = None, repeats: Repeats | None = None
+    file: SourceFile,
+    source: SourceConfig,
+    ledger: Ledger | None = None,
+    repeats: Repeats | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[RawDocument]:
     """The documents of one file, as a stream.
 
     What comes in is counted in ``ledger``. Of articles, paragraphs that ``repeats`` has seen are dropped, before
-    borders are looked for. Raises an :class:`InputError` with file and line for what cannot be read as its format.
+    borders are looked for. Raises an :class:`InputError` with file and line for what cannot be read as its format;
+    of a table, ``refused`` is told of rows that are wrong instead, and they are passed over. Bytes that are no text
+    then stand in it as halves of surrogate pairs.
     """
     ledger = Ledger() if ledger is None else ledger
     readers: dict[Format, Callable[[TextIO], Iterator[RawDocument]]] = {
@@ -59,10 +65,10 @@ def read_file(
         "tagged": lambda stream: _articles(
             _tagged(stream, file, source.entities), source.articles or "headline", ledger, repeats or Repeats()
         ),
-        "jsonl": lambda stream: read_jsonl(stream, file, source, ledger),
-        "csv": lambda stream: read_csv(stream, file, source, ",", ledger),
-        "tsv": lambda stream: read_csv(stream, file, source, "\t", ledger),
-        "conll": lambda stream: read_conll(stream, file, source, ledger),
+        "jsonl": lambda stream: read_jsonl(stream, file, source, ledger, refused),
+        "csv": lambda stream: read_csv(stream, file, source, ",", ledger, refused),
+        "tsv": lambda stream: read_csv(stream, file, source, "\t", ledger, refused),
+        "conll": lambda stream: read_conll(stream, file, source, ledger, refused),
     }
     if not file.alone and file.path.exists() and file.path.stat().st_size == 0:
         ledger.note("empty files passed over", 1)
@@ -70,9 +76,11 @@ def read_file(
     empty = file.format not in ("text", "lines", "tagged")
     with ExitStack() as stack:
         if file.format in ("parquet", "arrow"):
-            documents = read_columns(file, source, ledger)
+            documents = read_columns(file, source, ledger, refused)
         else:
-            documents = readers[file.format](stack.enter_context(open_text(file.path, source.encoding)))
+            documents = readers[file.format](
+                stack.enter_context(open_text(file.path, source.encoding, lenient=refused is not None))
+            )
             if begins_with_mark(file.path):
                 ledger.note("byte-order marks passed over", 1)
         for document in documents:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
+import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Never, TextIO
@@ -29,12 +29,24 @@ from myna.ledger import Ledger
 _TOKENS = ("tokens", "characters", "words")
 _BIOES = re.compile(r"O|[BIES]-.+", re.DOTALL)
 
+# The greatest number that there is; infinity and what is not a number are none.
+_GREATEST = sys.float_info.max
+
+# Is told of a row that is wrong, which is then passed over; without it the first such row is raised.
+Refused = Callable[[InputError], None]
+
 
 class Row:
     """One row by its columns, with the place that errors name. Repairs are noted in ``ledger``."""
 
     def __init__(self, values: dict[str, Any], file: SourceFile, line: int, ledger: Ledger | None = None) -> None:
         self.values, self.file, self.line, self.ledger = values, file, line, ledger or Ledger()
+        self.there = tuple(values)
+
+    def only(self, columns: Sequence[str] | None) -> None:
+        """Leaves these columns alone; None: all."""
+        if columns is not None:
+            self.values = {column: value for column, value in self.values.items() if column in columns}
 
     def wrong(self, what: str, remedy: str | None = None) -> Never:
         raise InputError(what, where=self.file.path, line=self.line, remedy=remedy)
@@ -42,7 +54,7 @@ class Row:
     def find(self, column: str, named: bool, remedy: str) -> Any:
         """A column's value; ``None`` where it has none, an error where it was named and is not there."""
         if column not in self.values and named:
-            there = ", ".join(self.values) or "none"
+            there = ", ".join(self.there) or "none"
             self.wrong(f'there is no column "{column}" (there are: {there})', remedy)
         return self.values.get(column)
 
@@ -76,7 +88,7 @@ class Row:
             if found is not None and narrow != value.strip():
                 self.ledger.note("numbers in full-width digits read as plain ones", 1)
             value = value if found is None else found
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and -_GREATEST <= value <= _GREATEST:
             return float(value)
         if named:
             said = "empty" if value in (None, "") else _shown(value)
@@ -85,7 +97,10 @@ class Row:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()[:40]
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()[:40]
+    except (RecursionError, ValueError):  # nested too deeply, or too long a number
+        return f"a {type(value).__name__}"
 
 
 def _is_name(value: Any) -> bool:
@@ -94,20 +109,28 @@ def _is_name(value: Any) -> bool:
 
 
 def read_jsonl(
-    stream: TextIO, file: SourceFile, source: SourceConfig, ledger: Ledger | None = None
+    stream: TextIO,
+    file: SourceFile,
+    source: SourceConfig,
+    ledger: Ledger | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[RawDocument]:
     """A document a line; empty lines are passed over."""
     for number, line in numbered(stream):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise no_json(error, file.path, number) from None
-        row = Row(values if isinstance(values, dict) else {}, file, number, ledger)
-        if not isinstance(values, dict):
-            row.wrong(f"this is {_shown(values)}, not an object", 'write each line as {"text": …}')
-        yield document_of(row, source)
+        document = attempt(refused, _of_line, line, number, file, source, ledger) if line.strip() else None
+        if document is not None:
+            yield document
+
+
+def _of_line(line: str, number: int, file: SourceFile, source: SourceConfig, ledger: Ledger | None) -> RawDocument:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise no_json(error, file.path, number) from None
+    row = Row(values if isinstance(values, dict) else {}, file, number, ledger)
+    if not isinstance(values, dict):
+        row.wrong(f"this is {_shown(values)}, not an object", 'write each line as {"text": …}')
+    return document_of(row, source)
 
 
 def no_json(error: ValueError | RecursionError, path: Path, line: int) -> InputError:
@@ -120,31 +143,66 @@ def no_json(error: ValueError | RecursionError, path: Path, line: int) -> InputE
 
 
 def read_csv(
-    stream: TextIO, file: SourceFile, source: SourceConfig, delimiter: str, ledger: Ledger | None = None
+    stream: TextIO,
+    file: SourceFile,
+    source: SourceConfig,
+    delimiter: str,
+    ledger: Ledger | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[RawDocument]:
     """A document a row below the header; quoted fields may hold line ends."""
     csv.field_size_limit(1 << 30)  # a field may be a book; the limit is the module's own, for the whole process
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     header: list[str] = []
     start = 1
+    while True:
+        line = start
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            start = reader.line_num + 1
+            if refused is None:
+                raise broken(error, file.path, line) from None
+            refused(broken(error, file.path, line))
+            continue
+        if fields is None:
+            return
+        start = reader.line_num + 1
+        if fields and not header:
+            header = _header(fields, file, line)
+        elif fields:
+            document = attempt(refused, _of_fields, header, fields, line, file, source, ledger)
+            if document is not None:
+                yield document
+
+
+def _of_fields(
+    header: list[str], fields: list[str], line: int, file: SourceFile, source: SourceConfig, ledger: Ledger | None
+) -> RawDocument:
+    row = Row(dict(zip(header, fields, strict=False)), file, line, ledger)
+    if len(fields) != len(header):
+        row.wrong(
+            f"the header has {len(header)} fields, this row {len(fields)}",
+            'put fields that hold the separator or line ends between "quotes"',
+        )
+    return document_of(row, source)
+
+
+def broken(error: csv.Error, path: Path, line: int) -> InputError:
+    """What to say of a row that is no CSV."""
+    remedy = 'a quote within a quoted field is written twice ("")'
+    return InputError(f"this row is broken ({error})", where=path, line=line, remedy=remedy)
+
+
+def attempt(refused: Refused | None, make: Callable[..., RawDocument], *arguments: Any) -> RawDocument | None:
+    """The document that ``make`` gives; None for a row that is wrong, where ``refused`` is told of it."""
     try:
-        for fields in reader:
-            line, start = start, reader.line_num + 1
-            if not fields:
-                continue
-            if not header:
-                header = _header(fields, file, line)
-                continue
-            row = Row(dict(zip(header, fields, strict=False)), file, line, ledger)
-            if len(fields) != len(header):
-                row.wrong(
-                    f"the header has {len(header)} fields, this row {len(fields)}",
-                    'put fields that hold the separator or line ends between "quotes"',
-                )
-            yield document_of(row, source)
-    except csv.Error as error:
-        remedy = 'a quote within a quoted field is written twice ("")'
-        raise InputError(f"this row is broken ({error})", where=file.path, line=start, remedy=remedy) from None
+        return make(*arguments)
+    except InputError as error:
+        if refused is None:
+            raise
+        refused(error)
+        return None
 
 
 def _header(fields: list[str], file: SourceFile, line: int) -> list[str]:
@@ -159,6 +217,7 @@ def _header(fields: list[str], file: SourceFile, line: int) -> list[str]:
 
 def document_of(row: Row, source: SourceConfig) -> RawDocument:
     """What a row holds, by the columns that ``source`` names; an :class:`InputError` for what cannot be that."""
+    row.only(source.columns)
     label = value = None
     if source.label is None and source.value_column != (source.label_column or "label"):
         label = row.name(source.label_column or "label", bool(source.label_column), "label_column")

@@ -62,6 +62,9 @@ class SourceConfig(Section):
     label_column: str | None = setting(None, 'the column with one label; "label" is used where there is one')
     labels_column: str | None = setting(None, 'the column with several labels (in CSV between |); else "labels"')
     group_column: str | None = setting(None, 'the column that says what stays on one side of a split; else "group"')
+    columns: list[str] | None = setting(
+        None, "read these columns of a table alone (default: all that mean something)", affects="added"
+    )
     label: str | None = setting(None, "one label for all of this source")
     encoding: str = setting("auto", "auto, or a name such as utf-8, gb18030, utf-16, latin-1")
     split: Split | None = setting(None, "puts all of this source into one split")

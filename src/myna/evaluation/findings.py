@@ -160,6 +160,20 @@ def finding(model: ModelFacts, say: Phrase) -> Finding | None:
     return Finding(model.name, kind_of(model), does, read.text(entry["value"]), *simple, verdict, comparison, table)
 
 
+def contaminated(model: ModelFacts, say: Phrase) -> str:
+    """How much of the test stands in what the model was pre-trained on, and its score without these; else empty."""
+    found = model.details.get("contamination")
+    if not found:
+        return ""
+    places = {name: f"{found[name]:,}" for name in ("examples", "contaminated", "too_short", "corpus_characters")}
+    said = say("contaminated" if found["contaminated"] else "clean", share=f"{100 * found['share']:.1f}", **places)
+    metric = next((name for name in _MAIN if name in found["without"]), None)
+    if metric is not None:
+        value = manner(metric).text(found["without"][metric]["value"])
+        said += say("without", metric=named(say, "metric", metric), value=value)
+    return said + (say("too_short", **places) if found["too_short"] else "")
+
+
 def score(metric: str, entry: Mapping[str, Any], say: Phrase) -> Score:
     """The table of one metric."""
     read = manner(metric)

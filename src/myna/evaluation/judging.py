@@ -15,9 +15,10 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
-from myna.corpus.guessing import guess_sides, sample_of
+from myna.corpus.guessing import about_columns, columns_for, guess_sides, sample_of
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.abstaining import reached, sureness_of
+from myna.evaluation.contamination import Contamination, beside, contamination, documents_of
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.metrics import are_bio
 from myna.evaluation.scoring import Scores
@@ -28,8 +29,11 @@ from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks import TARGETED
+from myna.tasks.classification import Classification
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.extraction import Extracted
+from myna.tasks.multilabel import Multilabel
+from myna.tasks.pairs import Pairs
 from myna.tasks.regression import VALUE
 from myna.tasks.task import Sure, Writes
 from myna.tasks.words import TagsOfWords
@@ -54,11 +58,13 @@ def evaluate_task(
     folder: Path,
     seed: int,
     report: Report = lambda what, share: None,
+    pretrained_on: Sequence[Path] = (),
 ) -> Ledger:
     """Judges the model on the test split and writes what it finds into ``folder``, which exists and is empty.
 
-    The simple methods learn from the examples that the model was trained on. Without a test split the scores are
-    empty. Raises an :class:`~myna.errors.InputError` for a damaged model or corpus, or labels the model does not have.
+    The simple methods learn from the examples that the model was trained on. The test is looked for in the corpora
+    that it was ``pretrained_on`` (``contamination.jsonl``). Without a test split the scores are empty. Raises an
+    :class:`~myna.errors.InputError` for a damaged model or corpus, or labels the model does not have.
     """
     loaded = load(model_folder)
     corpus = Corpus.open(corpus_folder)
@@ -86,6 +92,12 @@ def evaluate_task(
     details |= _sureness(loaded, tested, said)
     if scores.main is not None:
         details["slices"] = slices(tested, scores.main)
+    if pretrained_on:
+        report("looking for the test in what was read before", 0.9)
+        found, figures = _contamination(loaded, tested, said, seed, pretrained_on)
+        details["contamination"] = {**figures, "items": len(figures["items"])}
+        lines = [{"id": each.id, **found.line(number)} for number, each in enumerate(tested)]
+        files.write_text(folder / "contamination.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
     _write(folder, scores, details, tested, said)
     return ledger
 
@@ -100,21 +112,64 @@ def _sureness(loaded: Loaded, examples: Sequence[Example], said: Sequence[Any]) 
     return {"calibration": calibration, "abstaining": reached(loaded.facts, now)}
 
 
-def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
-    """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
+def judge_file(
+    model_folder: Path,
+    data: Path,
+    seed: int = 1,
+    tell: Callable[[str], None] = lambda line: None,
+    corpus: Path | None = None,
+) -> dict[str, Any]:
+    """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods.
+
+    ``tell`` is told which columns were taken that have other names than the task's fields. With a ``corpus`` there is
+    ``contamination`` beside the scores: which examples stand in it, and the scores without them.
+    """
     loaded = load(model_folder)
-    items = loaded.task.items(examples_of(loaded, data))
-    return _judge(loaded, items.examples, predictions(loaded.model, loaded.task, items), seed, None)[0].metrics
+    items = loaded.task.items(examples_of(loaded, data, tell))
+    examples, said = items.examples, predictions(loaded.model, loaded.task, items)
+    scores = _judge(loaded, examples, said, seed, None)[0].metrics
+    if corpus is None:
+        return scores
+    return {**scores, "contamination": _contamination(loaded, examples, said, seed, [corpus])[1]}
 
 
-def examples_of(loaded: Loaded, data: Path) -> list[Example]:
-    """The examples of a file for a model's task; its tags are read as those of the model."""
+def _contamination(
+    loaded: Loaded, examples: Sequence[Example], said: Sequence[Any], seed: int, corpora: Sequence[Path]
+) -> tuple[Contamination, dict[str, Any]]:
+    def without(numbers: Sequence[int]) -> dict[str, Any]:
+        return _judge(loaded, [examples[n] for n in numbers], [said[n] for n in numbers], seed, None)[0].metrics
+
+    found = contamination([example.whole for example in examples], documents_of(*corpora))
+    return found, beside(found, [example.place for example in examples], without)
+
+
+def examples_of(loaded: Loaded, data: Path, tell: Callable[[str], None] = lambda line: None) -> list[Example]:
+    """The examples of a file for a model's task; its tags are read as those of the model.
+
+    ``tell`` is told which columns were taken that have other names than the task's fields.
+    """
     plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
     source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
     task = loaded.facts.get("task")
     if task in TARGETED:
-        source, _, _ = guess_sides(source, task, *sample_of(source))
+        source, _, others = guess_sides(source, task, *sample_of(source))
+        told = about_columns(others)
+    else:
+        fields = _fields_of(loaded)
+        source, told = columns_for(source, fields, alone=len(fields) > 1)
+    for line in told:
+        tell(line)
     return read_examples(data, type(loaded.task), source)
+
+
+def _fields_of(loaded: Loaded) -> tuple[str, ...]:
+    """What a table must have for a model's task; of a task of somebody's own, and of spans, its text alone is known."""
+    text = ("text", "pair") if isinstance(loaded.task, Pairs) else ("text",)
+    if loaded.labels == VALUE:
+        return (*text, "value")
+    if isinstance(loaded.task, Multilabel):
+        return (*text, "labels")
+    return (*text, "label") if isinstance(loaded.task, (Classification, Pairs)) else text
 
 
 def _judge(

@@ -98,6 +98,16 @@ PHRASES: dict[str, tuple[str, str]] = {
     "verdict.loses": ("worse", "更差"),
     "verdict.open": ("no sure difference", "不分高下"),
     "verdict.alone": ("no comparison", "没有对比"),
+    "contaminated": (
+        "{contaminated} of {examples} test texts ({share}\u202f%): half or more of each was read in pre-training.",
+        "{examples} 条测试文本中有 {contaminated} 条（{share}\u202f%）一半以上的内容出现在模型预训练读过的文本里。",
+    ),
+    "clean": (
+        "Of none of the {examples} test texts half was read in pre-training ({corpus_characters} characters).",
+        "{examples} 条测试文本中，没有一条有一半出现在预训练读过的 {corpus_characters} 个字符里。",
+    ),
+    "without": (" Without them: {metric} {value}.", "去掉它们：{metric} {value}。"),
+    "too_short": (" {too_short} are too short to tell.", "另有 {too_short} 条太短，无法判断。"),
     "this_model": ("this model", "本模型"),
     "points": ("{value} points", "{value} 个百分点"),
     "hundredths": ("{value} points", "{value} 分"),

@@ -58,6 +58,7 @@ class ModelPage:
     sample_settings: str
     fills: Sequence[Mapping[str, Any]]
     written: WrittenPage | None
+    contamination: str
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
         sample_settings=_settings(written, say),
         fills=[sample for sample in model.samples if "blanks" in sample],
         written=_written_page(model, say) if kind in findings.WRITTEN else None,
+        contamination=findings.contaminated(model, say),
     )
 
 

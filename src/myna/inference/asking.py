@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +16,30 @@ _TABLES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".conll", ".conllu")
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
-def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[Any]:
+def texts_of(
+    path: Path, otherwise: Format, reads: str = "texts", tell: Callable[[str], None] = lambda line: None
+) -> Iterator[Any]:
     """The texts of a file or folder in their order: of a table its text column; other files are read as told.
 
     For a model that ``reads`` pairs, words or messages they are these, where the table has them; for one that writes of
-    sources the text column is looked for by its usual names.
+    sources the text column is looked for by its usual names. ``tell`` is told which columns were taken that have other
+    names.
     """
-    from myna.corpus.guessing import guess_source
+    from myna.corpus.guessing import columns_for, guess_source
     from myna.corpus.readers import file_of, read
     from myna.corpus.sources import SourceConfig
 
     if not path.exists():
         raise InputError("there is no such file", where=path)
     table = any(suffix in _TABLES for suffix in path.suffixes)
-    document = None
     source = SourceConfig(path=str(path), format="auto" if table else otherwise, tags="plain")
     if table and reads in ("sources", "messages"):
         source = guess_source(source, reads)
+    elif table:
+        source, said = columns_for(source, ("text", "pair") if reads == "pairs" else ("text",))
+        for line in said:
+            tell(line)
+    document = None
     for document in read(source):
         check_text(document.text, file_of(path, document), document.line)
         if reads == "pairs" and document.pair is not None:

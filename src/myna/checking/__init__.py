@@ -1,0 +1,1 @@
+"""What is wrong with a table of examples, told before any training; see :func:`myna.checking.check.check`."""
