@@ -66,6 +66,11 @@ class FinetuneConfig(TrainingConfig):
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
 
+    @property
+    def left_to_budget(self) -> tuple[str, ...]:
+        """Nothing: of a fine-tuning its budget chooses the length alone."""
+        return ()
+
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
         if (self.start_from is None) == (self.preset is None):

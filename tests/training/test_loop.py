@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from myna.model.heads import build
 from myna.objectives.causal import CausalLM
 from myna.objectives.masked import MaskedLM
 from myna.training.loop import train
+from myna.training.machine import note_resumed
 from myna.training.settings import TrainingConfig
 
 from ..crashes import run_until
@@ -135,6 +137,14 @@ def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Pat
     assert "begun with threads = 1, which is kept" in said[0]
     assert "begun with cpu OTHER" in said[1]
     assert files.read_json(tmp_path / "machine.json")["resumed"].startswith("not bit-exact (cpu OTHER → ")
+
+
+def test_all_that_a_run_went_on_with_is_kept() -> None:
+    machine: dict[str, Any] = {"threads": 1}
+    note_resumed(machine, ["processes 2 → 1"])
+    note_resumed(machine, ["torch 1 → 2", "cpu A → B"])
+    note_resumed(machine, ["cpu A → B"])
+    assert machine["resumed"] == "not bit-exact (processes 2 → 1, torch 1 → 2, cpu A → B)"
 
 
 def test_micro_batches_only_affect_speed(tmp_path: Path) -> None:
