@@ -58,6 +58,7 @@ PARTS = tuple(
         refused,
         PROCESSES,
         tuple(f"{stage.replace('/', '.')}.parallel={name}" for stage in TRAININGS),
+        brief=0,
     )
     for name in ("ddp", "fsdp")
 )
