@@ -61,3 +61,19 @@ def test_a_number_that_was_given_again_is_another_process(note: Path) -> None:
     note.write_text(json.dumps({"store": "here.1", "first": f"{os.getpid()} 1"}))
     with pytest.raises(RunError, match=r"the first one is not in .*here"):
         meet(1, patience=0.1)
+
+
+def test_one_that_does_not_come_is_not_waited_for_for_ever(note: Path) -> None:
+    first, store = meet(0), Counts()
+    assert first is not None
+    with pytest.raises(RunError, match="not all have come"):
+        first.wait_for_all(store, 2, patience=0.1)
+    first.wait_for_all(store, 2)
+
+
+class Counts(dict[str, int]):
+    """A store of numbers."""
+
+    def add(self, key: str, number: int) -> int:
+        self[key] = self.get(key, 0) + number
+        return self[key]

@@ -18,8 +18,8 @@ from typing import Any
 from myna import files
 from myna.errors import InputError, RunError
 
-# How long the others wait for the first process, and how often they look.
-_PATIENCE, _LOOKS = 1800.0, 0.05
+# How long they wait for each other, and how often they look: a process of a busy machine may take minutes to come.
+_PATIENCE, _LOOKS = 600.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,15 @@ class Meeting:
     def first_is_gone(self) -> bool:
         """Whether the first process no longer runs."""
         return who_is(int(self.first.split()[0])) != self.first
+
+    def wait_for_all(self, store: Any, count: int, patience: float = _PATIENCE) -> None:
+        """Waits until all processes have opened the store; one that does not come is a :class:`RunError`."""
+        until = time.monotonic() + patience
+        store.add("myna/met", 1)
+        while store.add("myna/met", 0) < count:
+            if time.monotonic() > until:
+                raise _alone("not all have come")
+            time.sleep(_LOOKS)
 
     def clear(self) -> None:
         """Takes away what of it is left."""
@@ -74,8 +83,12 @@ def _find(note: Path, patience: float) -> Meeting:
             if not found.first_is_gone():
                 return found
         time.sleep(_LOOKS)
-    what = f"the processes of this run did not find each other (the first one is not in {note})"
-    raise RunError(what, remedy="start them all at one time")
+    raise _alone(f"the first one is not in {note}")
+
+
+def _alone(why: str) -> RunError:
+    what = f"the processes of this run did not find each other ({why})"
+    return RunError(what, remedy="start them all at one time")
 
 
 def who_is(process: int) -> str:

@@ -206,10 +206,14 @@ def joined() -> Iterator[Processes]:
     try:
         # By a store and not by an address, in which some characters of a path mean something else.
         store = None if meeting is None else dist.FileStore(str(meeting.store), count())  # type: ignore[attr-defined]
+        if meeting is not None:
+            meeting.wait_for_all(store, count())
         dist.init_process_group(backend, store=store, rank=rank(), world_size=count(), timeout=_PATIENCE)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, RunError) as error:
         if meeting is not None and rank() == 0:
             meeting.clear()
+        if isinstance(error, RunError):
+            raise
         what = f"the processes of this run did not find each other ({str(error).splitlines()[0]})"
         raise RunError(what, remedy="start them with torchrun, all at one time") from error
     if meeting is not None and rank() == 0:
