@@ -90,9 +90,12 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
 def main() -> None:
     """Prints a table of shares, a column for each row asked for."""
     given = pairs.options(__doc__ or "", ROWS).parse_args()
-    rows = [measure(name, given.repeats) for name in ([given.row] if given.row else ROWS)]
+    rows = []
+    for name in [given.row] if given.row else ROWS:
+        rows.append(measure(name, given.repeats))
+        if given.json:
+            print(json.dumps(rows[-1]), flush=True)
     if given.json:
-        print(*map(json.dumps, rows), sep="\n")
         return
     print(f"| | {' | '.join(row['name'] for row in rows)} |\n|---|{'---|' * len(rows)}")
     for place in dict.fromkeys(place for row in rows for place in row["shares"]):
