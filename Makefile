@@ -12,7 +12,7 @@ help:
 	@echo "make bench    speed and memory beside transformers' Trainer"
 	@echo "make parity   how far every model family is from transformers"
 	@echo "make scores   what models score with several seeds: an hour or more, goes on where it was (ROW=NAME: one)"
-	@echo "make faults   runs killed, terminated, out of disk, damaged, and gone on with: an hour or so (QUICK=1: minutes)"
+	@echo "make faults   runs killed, terminated, out of disk, damaged, and gone on with: an hour or so (QUICK=1: minutes; BRIEF=1: one or two)"
 	@echo "make install  only install, into .venv"
 
 .venv/.demo: pyproject.toml constraints.txt
@@ -68,7 +68,7 @@ scores: .venv/.dev
 	$(BIN)/python benchmarks/scores.py $(if $(ROW),--row $(ROW))
 
 faults: .venv/.dev
-	$(BIN)/python -m tests.faults $(if $(QUICK),--quick)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(if $(BRIEF),--brief,$(if $(QUICK),--quick))
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .hypothesis .coverage*

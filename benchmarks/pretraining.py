@@ -182,7 +182,7 @@ def ours(work: Work, best: bool) -> Iterator[int]:
             chosen = np.arange(step * work.documents, (step + 1) * work.documents) % len(items.pieces)
             key = randomness.key(1, "step", step)
             batches = make_batches(objective, items, chosen.tolist(), micro_batch_tokens, key)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             backward(objective, model, batches, precision)
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,14 +20,20 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def start(count: int, command: Sequence[str], **environment: str) -> list[subprocess.Popen[str]]:
+class Started(list["subprocess.Popen[str]"]):
+    """Processes by rank, and the folder in which they meet."""
+
+    folder: Path
+
+
+def start(count: int, command: Sequence[str], **environment: str) -> Started:
     """``count`` processes of one run, one thread each, by rank."""
     meet = Path(tempfile.mkdtemp(prefix="myna-meet-")) / "here"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     shared = {"WORLD_SIZE": str(count), "MYNA_MEET": str(meet), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     # Gloo asks for the address of the machine's name, which need not have one; this names what it needs.
     shared |= {"GLOO_SOCKET_IFNAME": "lo", **environment}
-    return [
+    started = Started(
         subprocess.Popen(
             command,
             env={**os.environ, **shared, "RANK": str(rank)},
@@ -35,16 +42,19 @@ def start(count: int, command: Sequence[str], **environment: str) -> list[subpro
             text=True,
         )
         for rank in range(count)
-    ]
+    )
+    started.folder = meet.parent
+    return started
 
 
-def finish(started: Sequence[subprocess.Popen[str]], seconds: float = 300) -> list[tuple[int, str, str]]:
+def finish(started: Started, seconds: float = 300) -> list[tuple[int, str, str]]:
     """The exit code of each, and what it wrote to standard output and to standard error."""
     try:
         said = [process.communicate(timeout=seconds) for process in started]
     finally:
         for process in started:
             process.kill()
+        shutil.rmtree(started.folder, ignore_errors=True)
     return [(process.returncode, *texts) for process, texts in zip(started, said, strict=True)]
 
 

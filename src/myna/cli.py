@@ -40,4 +40,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Typer makes its own code of an interrupt; a training that was ended by SIGTERM has saved itself.
     if code in (130, 143) and processes.rank() == 0:
         print("myna: interrupted; the same command goes on where it was", file=sys.stderr)
-    raise SystemExit(code if isinstance(code, int) else 0)
+    processes.end(code if isinstance(code, int) else 0)

@@ -105,6 +105,11 @@ class FinetuneConfig(TrainingConfig):
         None, "extraction: instead, the share of a text's sentences that is chosen", "added", gt=0, le=1
     )
 
+    @property
+    def left_to_budget(self) -> tuple[str, ...]:
+        """Nothing: of a fine-tuning its budget chooses the length alone."""
+        return ()
+
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
         if (self.start_from is None) == (self.preset is None):

@@ -74,11 +74,17 @@ class Started:
 
     processes: list[subprocess.Popen[bytes]]
     logs: list[Path]
+    meet: Path
 
     @property
     def runs(self) -> bool:
         """Whether any of it does."""
         return any(process.poll() is None for process in self.processes)
+
+    @property
+    def met(self) -> bool:
+        """Whether its several processes have found each other; before that, one would wait long for another."""
+        return not self.meet.exists() and any(self.meet.parent.glob(f"{self.meet.name}.*"))
 
 
 def start(
@@ -105,7 +111,7 @@ def start(
         with open(path, "wb") as stream:
             environment = _environment(rank, ground.processes, meet)
             processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stream))
-    return Started(processes, logs)
+    return Started(processes, logs, meet)
 
 
 def _environment(rank: int, count: int, meet: Path) -> dict[str, str]:

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -90,28 +84,3 @@ def test_a_stage_broken_off_at_any_file_system_call_ends_the_same(
             break
         last += 1
     assert last > 8
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_ten_random_instants_ends_the_same(uncut: Path, tmp_path: Path) -> None:
-    """``kill -9`` of the real command, each time at another moment, and the command again until it is done."""
-    command = [sys.executable, "-m", "myna", "run", str(uncut / "recipe.toml"), "--to", str(tmp_path / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment}
-    began = time.monotonic()
-    subprocess.run([*command[:-1], str(tmp_path / "timed")], check=True, **quiet)  # type: ignore[call-overload]
-    whole = time.monotonic() - began
-    draw, kills, ended = random.Random(4), 0, False
-    while kills < 10:
-        if ended:
-            shutil.rmtree(tmp_path / "run")
-        with subprocess.Popen(command, **quiet) as process:  # type: ignore[call-overload]
-            try:
-                process.wait(timeout=draw.uniform(0.1, 0.9) * whole)
-                assert process.returncode == 0, process.stderr.read()
-                ended = True
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                kills, ended = kills + 1, False
-    assert subprocess.run(command, **quiet).returncode == 0  # type: ignore[call-overload]
-    assert result(tmp_path / "run") == result(uncut / "run")

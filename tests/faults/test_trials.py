@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ GROUND = Ground(Path(), Path())
 
 def tried(folder: Path, trial, count: int = 6, source: str = "a") -> dict:
     folder.mkdir(exist_ok=True)
-    return do_part(Part("p", "what is done", 6, 2, trial), lambda: GROUND, folder, 1, count, 2, source)
+    with ThreadPoolExecutor(2) as pool:
+        return do_part(Part("p", "what is done", 6, 2, trial), lambda: GROUND, folder, 1, count, pool, source)
 
 
 def test_what_did_not_hold_is_counted_and_its_place_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +54,7 @@ def test_a_part_that_was_broken_off_goes_on_and_other_code_begins_anew(tmp_path:
 
 def test_what_cannot_be_tried_here_is_said(tmp_path: Path) -> None:
     part = Part("p", "what is done", 6, 2, lambda *a: Outcome(1), lambda: "there is no such disk")
-    assert do_part(part, lambda: GROUND, tmp_path, 1, 6, 1, "a") == {
+    assert do_part(part, lambda: GROUND, tmp_path, 1, 6, ThreadPoolExecutor(1), "a") == {
         "what": "what is done",
         "not_tried": "there is no such disk",
     }

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ class Outcome:
 class Part:
     """A kind of fault. ``trial`` gets the ground, an empty place of its own, its number and its draws.
 
-    ``trials`` are made, or ``quick`` of them. ``refused`` says why there can be none on this machine. ``processes`` and
-    ``changes`` of the recipe are those of all its runs.
+    ``trials`` are made, or ``quick`` of them, or ``brief``. ``refused`` says why there can be none on this machine.
+    ``processes`` and ``changes`` of the recipe are those of all its runs.
     """
 
     name: str
@@ -47,12 +47,14 @@ class Part:
     refused: Callable[[], str] = lambda: ""
     processes: int = 1
     changes: tuple[str, ...] = ()
+    brief: int = 1
 
 
 def do_part(
-    part: Part, ground: Callable[[], Ground], folder: Path, seed: int, count: int, jobs: int, source: str
+    part: Part, ground: Callable[[], Ground], folder: Path, seed: int, count: int, pool: Executor, source: str
 ) -> dict[str, Any]:
-    """Makes those of the first ``count`` trials of a part that were not made yet, and gives what came of all.
+    """Makes those of the first ``count`` trials of a part that were not made yet, in ``pool``, which parts can share,
+    and gives what came of all.
 
     Each is a function of ``seed`` and its number; what comes of it is kept at once in a line of ``NAME.jsonl``, under a
     first line that says what was tried (``source``: which code), so that a part that was broken off goes on.
@@ -69,7 +71,7 @@ def do_part(
         places = folder / part.name
         shutil.rmtree(places, ignore_errors=True)
         places.mkdir()
-        for number, outcome in _made(part, ground(), places, due, seed, jobs):
+        for number, outcome in _made(part, pool.submit(ground).result(), places, due, seed, pool):
             outcomes[number] = outcome
             with open(log, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"number": number, **outcome.to_dict()}) + "\n")
@@ -78,16 +80,15 @@ def do_part(
             places.rmdir()
     summary = _summary(part, [outcomes[number] for number in range(count)])
     print(f"{part.name}: {summary['held']} of {summary['faults']} held, {summary['figures']}", flush=True)
-    return {**summary, "trials": count, "of": part.trials, "seconds": round(time.monotonic() - began), "jobs": jobs}
+    return {**summary, "trials": count, "of": part.trials, "seconds": round(time.monotonic() - began)}
 
 
 def _made(
-    part: Part, ground: Ground, places: Path, due: list[int], seed: int, jobs: int
+    part: Part, ground: Ground, places: Path, due: list[int], seed: int, pool: Executor
 ) -> Iterator[tuple[int, Outcome]]:
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_trial, part, ground, places / str(number), number, seed): number for number in due}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+    waiting = {pool.submit(_trial, part, ground, places / str(number), number, seed): number for number in due}
+    for done in as_completed(waiting):
+        yield waiting[done], done.result()
 
 
 def _trial(part: Part, ground: Ground, place: Path, number: int, seed: int) -> Outcome:

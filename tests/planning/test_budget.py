@@ -154,6 +154,14 @@ def test_a_resolved_recipe_leaves_open_what_the_budget_chooses(tmp_path: Path) -
     assert of(fixed)["encoder"].settings != of(recipe)["encoder"].settings
 
 
+def test_what_a_fine_tuning_learns_by_is_in_its_record_with_a_budget_too(tmp_path: Path) -> None:
+    recipe = with_budget(small_recipe(tmp_path), "15m")
+    settings = kinds._finetunings(recipe)["sentiment"].settings
+    config = recipe.finetune["sentiment"]
+    assert (settings["batch_tokens"], settings["learning_rate"]) == (config.batch_tokens, config.learning_rate)
+    assert "batch_tokens" in to_toml(recipe).partition("[finetune.sentiment]")[2].partition("\n[")[0]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
+from myna.model.heads import Model
+from myna.objectives.masked import MaskedLM
+from myna.objectives.protocol import Batch, Loss
 from myna.training import machine
 from myna.training.loop import train
 from myna.training.settings import TrainingConfig
@@ -29,6 +35,27 @@ CONFIG = TrainingConfig(
 )
 
 
+class Apart(MaskedLM):
+    """Trains beside the model a matrix that long documents alone use, one whose gradient is always zero, and one that
+    nothing uses. With momentum and decay the three fare differently.
+    """
+
+    def __init__(self, of: MaskedLM) -> None:
+        vars(self).update(vars(of))
+        self.matrices = nn.ParameterDict({name: torch.ones(2, 2) for name in ("seldom", "zero", "never")})
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"apart": self.matrices}
+
+    def loss(self, model: Model, batch: Batch) -> Loss:
+        first, *others = super().loss(model, batch).terms
+        more = 0.0 * self.matrices["zero"].sum()
+        long = sum(run.documents for run in batch.tokens.runs if run.length > 26)
+        if long:
+            more = more + long * self.matrices["seldom"].square().sum()
+        return Loss((replace(first, sum=first.sum + more), *others))
+
+
 class Stop(Exception):
     """A training is broken off here."""
 
@@ -39,7 +66,8 @@ def learn(folder: Path, name: str, single: bool = False, stop: int | None = None
     With ``stop`` it is broken off behind that step.
     """
     machine.matrix_gflops = lambda: 100.0  # Measuring would take longer than the training.
-    objective, model = made(name)
+    objective, model = made("masked" if name == "apart" else name)
+    objective = Apart(objective) if name == "apart" else objective
     for module in (model, *objective.modules().values()):
         module.float() if single else module.double()
     draw = np.random.default_rng(0)

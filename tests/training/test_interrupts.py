@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from myna.objectives.masked import MaskedLM
+from myna.training import loop
 from myna.training.interrupts import Interrupts
+from myna.training.parallel import Alone
+from myna.training.processes import Joined
 
 from ..stores import VOCABULARY
 from .runs import CONFIG, metrics, run, steps, weights
@@ -95,3 +98,30 @@ def test_in_another_thread_signals_are_left_to_the_main_one() -> None:
     thread.start()
     thread.join()
     assert found == [signal.SIG_DFL]
+
+
+class Agreeing(Joined):
+    """Two processes that are told the same, of which there is one."""
+
+    def __init__(self) -> None:
+        self.rank, self.count, self.answered = 0, 2, 0
+        self._answered, self._waiting = False, lambda: None
+
+    def gather(self, value):
+        self.answered += isinstance(value, dict) and value.get("signal") is not None
+        return [value, value]
+
+
+def test_a_signal_behind_the_last_step_is_answered_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Agreeing()
+    monkeypatch.setattr(loop, "processes", lambda: group)
+    monkeypatch.setattr(loop, "wrap", lambda model, modules, *others: Alone(model, modules, group))
+
+    def report(what: str, share: float) -> None:
+        if what.startswith("step 9 of 9"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        run(tmp_path, config=RARELY, report=report)
+    assert group.answered == 1
+    assert steps(tmp_path) == [9]

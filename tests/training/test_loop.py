@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from myna.model.heads import build
 from myna.objectives.causal import CausalLM
 from myna.objectives.masked import MaskedLM
 from myna.training.loop import train
+from myna.training.machine import note_resumed
 from myna.training.settings import TrainingConfig
 
 from ..crashes import run_until
@@ -52,14 +54,14 @@ def test_metrics_say_what_happened(tmp_path: Path) -> None:
 
 
 def test_patience_counts_validations_that_were_also_where_the_end_was_set_anew(tmp_path: Path) -> None:
-    # From step 4 on there are 40 steps, and so validations at 9, 13, 18 instead of 5, 6, 7.
+    # From step 4 on there are 40 steps, and so validations at 11, 18, 26 instead of 5, 6, 7.
     ends = [{"step": step, "seconds": 0.1, "steps": 40} for step in (4, 39)]
     (tmp_path / "length.json").write_text(json.dumps({"revisions": ends}))
     scores = iter(range(100, 0, -1))
     options = {"validate": lambda: {"score": next(scores)}, "validations": 9, "seconds": 1e9}
     run(tmp_path, config=CONFIG.model_copy(update={"patience": 6}), **options)
     looks = [line["step"] for line in metrics(tmp_path) if "validation" in line]
-    assert looks == [1, 2, 3, 4, 9, 13, 18]
+    assert looks == [1, 2, 3, 4, 11, 18, 26]
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path) -> None:
@@ -135,6 +137,14 @@ def test_the_number_of_threads_is_kept_and_another_machine_is_said(tmp_path: Pat
     assert "begun with threads = 1, which is kept" in said[0]
     assert "begun with cpu OTHER" in said[1]
     assert files.read_json(tmp_path / "machine.json")["resumed"].startswith("not bit-exact (cpu OTHER → ")
+
+
+def test_all_that_a_run_went_on_with_is_kept() -> None:
+    machine: dict[str, Any] = {"threads": 1}
+    note_resumed(machine, ["processes 2 → 1"])
+    note_resumed(machine, ["torch 1 → 2", "cpu A → B"])
+    note_resumed(machine, ["cpu A → B"])
+    assert machine["resumed"] == "not bit-exact (processes 2 → 1, torch 1 → 2, cpu A → B)"
 
 
 def test_micro_batches_only_affect_speed(tmp_path: Path) -> None:

@@ -174,6 +174,19 @@ def test_what_was_chosen_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert files.read_json(tmp_path / "machine.json")["precision"] == "bfloat16"
 
 
+def test_what_was_chosen_is_kept_where_its_file_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, config=changed(precision="bfloat16"))
+    machine = files.read_json(tmp_path / "machine.json")
+    (tmp_path / "machine.json").unlink()
+    monkeypatch.setattr(measuring, "measure_step", None)
+    said: list[str] = []
+    run(tmp_path, config=changed(**AUTO), report=lambda what, share: said.append(what))
+    assert "machine.json is lost: goes on as its checkpoint says" in said[0]
+    machine.pop("peak_bytes")
+    found = files.read_json(tmp_path / "machine.json")
+    assert {name: found[name] for name in machine} == machine
+
+
 def test_a_run_from_before_there_was_a_choice_goes_on() -> None:
     assert Manner.kept({"threads": 2, "micro_batch_tokens": 99, "torch": "2"}) == Manner(2, 99, "float32")
     assert "precision" not in result_settings(changed())

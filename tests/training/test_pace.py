@@ -51,6 +51,23 @@ def test_a_run_that_was_cut_off_has_the_same_ends_at_the_same_steps(tmp_path: Pa
     assert revisions(tmp_path) == found
 
 
+def test_what_is_due_moves_with_the_end_and_never_back(tmp_path: Path) -> None:
+    pace, planned = Pace(tmp_path, FIRST, 100.0), range(200, 1001, 200)
+    done: list[int] = []
+    step, seconds = 0, 0.0
+    while step < pace.schedule(step).steps:
+        step, seconds = step + 1, seconds + (0.3 if step < 300 else 0.1)
+        pace.look(step, seconds)
+        due = pace.due(planned, step)
+        assert {n for n in due if n < step} <= set(done), "none is due again, or too late"
+        done += [step] if step in due else []
+    assert len(done) == 5
+    assert done[-1] == step
+    # Whoever goes on from any step finds the same.
+    again = Pace(tmp_path, FIRST, 100.0)
+    assert [n for n in range(1, step + 1) if n in again.due(planned, n)] == done
+
+
 def test_an_end_set_within_the_warm_up_shortens_it_by_as_much(tmp_path: Path) -> None:
     slow = Schedule("linear", 1000, 1.0, 200.0)
     pace = Pace(tmp_path, slow, 100.0)

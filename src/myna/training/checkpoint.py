@@ -120,6 +120,14 @@ def newest_checkpoint(
     return None
 
 
+def machine_of(folder: Path) -> dict[str, Any] | None:
+    """What the newest whole checkpoint says of the machine that its run began on; None where there is none."""
+    for place in reversed(_folders(folder)):
+        with contextlib.suppress(MynaError, KeyError, TypeError):
+            return dict(_verified(place).state["machine"]) or None
+    return None
+
+
 def restore(checkpoint: Checkpoint, optimizer: Optimizers, own: Own = lambda whole: whole) -> None:
     """Fills the parameters and the optimizer; a checkpoint of other ones is an :class:`InputError`.
 

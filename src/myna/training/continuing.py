@@ -7,7 +7,7 @@ is changed goes on from there, as if it had had the new length from the start.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from myna.objectives import OBJECTIVES
@@ -54,16 +54,18 @@ def _hangs_on_length(settings: Mapping[str, Any]) -> str:
 @dataclass(frozen=True)
 class Owner:
     """The run that a checkpoint is of: its whole ``identity``, that of its ``stable`` part, where a run of another
-    length begins as this does, and how many steps that part has."""
+    length begins as this does, how many steps that part has, and the ``machine`` that the run began on, as far as its
+    bits hang on it."""
 
     identity: Mapping[str, Any]
     stable: Mapping[str, Any] | None
     stable_steps: int
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
         stable = None if self.stable is None else {"identity": self.stable, "steps": self.stable_steps}
-        return {"identity": self.identity, "stable": stable}
+        return {"identity": self.identity, "stable": stable, "machine": dict(self.machine)}
 
     def owns(self, state: Mapping[str, Any]) -> bool:
         """Whether a checkpoint is of this run."""

@@ -27,7 +27,7 @@ from myna.training import checkpoint, guards
 from myna.training.batches import added, make_batches, total_counts
 from myna.training.continuing import Owner
 from myna.training.interrupts import Interrupts
-from myna.training.machine import note_peak, release_freed_memory
+from myna.training.machine import lasting, note_peak, release_freed_memory
 from myna.training.machines import use_machines
 from myna.training.measuring import Manner, choose
 from myna.training.monitor import Monitors, open_monitors
@@ -130,7 +130,7 @@ def train(
     manner = Manner.kept(machine)
     parallel = wrap(model, objective.modules(), config, group, manner.precision)
     schedule, optimizer = make_schedule(config, steps), make_optimizer(parallel.parameters, config)
-    ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps)
+    ours = Owner(dict(identity), None if stable is None else dict(stable), schedule.stable_steps, lasting(machine))
     progress = _resume(folder, optimizer, ours, report, parallel)
     pace = Pace(folder, schedule, seconds)
     schedule = pace.schedule(progress.step)
@@ -164,9 +164,11 @@ def train(
             # Several processes answer a signal together, between two steps.
             with interrupts.held() if group.count > 1 else contextlib.nullcontext():
                 _go_on(run, validate, validations, report)
+                # One that came behind the last of their talks is answered here; a later one when all is whole again.
+                group.together(lambda: None)
+                parallel.finish()
         finally:
             run.monitors.close()
-    parallel.finish()
     if keep_best and progress.best is not None:
         checkpoint.restore_best(folder, parallel.parameters, progress.best["step"])
     if group.first:
@@ -308,10 +310,12 @@ def _forget_bad(folder: Path, step: int) -> None:
 
 
 def _validation_steps(run: _Training, validations: int | None) -> set[int]:
+    steps = run.pace.planned_steps
     if validations is None:
         epoch = run.sampler.epoch_tokens / run.config.batch_tokens
-        validations = max(1, round(run.schedule.steps / epoch))
-    return {max(1, round(run.schedule.steps * n / validations)) for n in range(1, validations + 1)}
+        validations = max(1, round(steps / epoch))
+    planned = (max(1, round(steps * n / validations)) for n in range(1, validations + 1))
+    return run.pace.due(planned, run.progress.step)
 
 
 def _note_validation(run: _Training, figures: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from myna import files
-from myna.training.machine import use_machine, use_settings
+from myna.training.machine import note_resumed, restore_machine, use_machine, use_settings
 from myna.training.measuring import Choice
 from myna.training.processes import Processes, local_count
 from myna.training.settings import TrainingConfig
@@ -32,6 +32,7 @@ def use_machines(
     if processes.count > 1 and not isinstance(config.threads, int):
         torch.set_num_threads(max(1, _processors() // local_count()))
     if processes.first:
+        restore_machine(folder, report)
         threads = config.threads if isinstance(config.threads, int) else torch.get_num_threads()
         _note_other_count(folder, threads, processes.count, report)
         machine = use_machine(folder, config, choose, report)
@@ -50,7 +51,8 @@ def _note_other_count(folder: Path, threads: int, count: int, report: Callable[[
     before = began.get("processes", count)
     if before != count:
         report(f"begun with processes = {before}, goes on with {count}: the last bits can differ", 0.0)
-        began |= {"threads": threads, "resumed": f"not bit-exact (processes {before} → {count})"}
+        began["threads"] = threads
+        note_resumed(began, [f"processes {before} → {count}"])
         files.write_json(path, began)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from myna.errors import InputError
+from myna.training.eager import eager
 from myna.training.settings import TrainingConfig
 
 _MOMENTUM = {"sgd": 0.9, "muon": 0.95}
@@ -33,10 +34,10 @@ class Optimizers:
     def __init__(self, parameters: Mapping[str, nn.Parameter], parts: Iterable[torch.optim.Optimizer]) -> None:
         self.parameters, self.parts = parameters, tuple(parts)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Forgets the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none)
+        for parameter in self.parameters.values():
+            parameter.grad = None
 
     def step(self, rate: float | None = None) -> None:
         """Moves the parameters by their gradients at a learning rate (none: the one before)."""
@@ -95,22 +96,22 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-8, fused=True)
+    return eager(torch.optim.AdamW)(groups, lr=config.learning_rate, betas=(0.9, config.beta2), eps=1e-8, fused=True)
 
 
 def _sgd(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
     momentum = _momentum(config)
     nesterov = config.nesterov and momentum > 0
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=momentum, nesterov=nesterov, fused=True)
+    return eager(torch.optim.SGD)(groups, lr=config.learning_rate, momentum=momentum, nesterov=nesterov, fused=True)
 
 
 def _adafactor(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.Adafactor(groups, lr=config.learning_rate, eps=(_ADAFACTOR_FLOOR, 1e-3))
+    return eager(torch.optim.Adafactor)(groups, lr=config.learning_rate, eps=(_ADAFACTOR_FLOOR, 1e-3))
 
 
 def _muon(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
     # Steps of the size of AdamW's (arXiv:2502.16982), so that one learning rate and one decay serve both.
-    return torch.optim.Muon(
+    return eager(torch.optim.Muon)(
         groups,
         lr=config.learning_rate,
         momentum=_momentum(config),

@@ -8,6 +8,7 @@ before it takes effect, and so a run that is cut off goes on with the same ends 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,24 @@ class Pace:
             if revision.step <= step:
                 schedule = _ending(schedule, revision.step, revision.steps)
         return schedule
+
+    def due(self, planned: Iterable[int], step: int) -> set[int]:
+        """Where steps of the first plan lie when ``step`` steps are done: a function of the same.
+
+        With each new end those behind it move, and are as far along what is left as they were.
+        """
+        places, steps = set(planned), self._first.steps
+        for revision in self._revisions:
+            if revision.step <= step:
+                now, scale = revision.step, (revision.steps - revision.step) / max(steps - revision.step, 1)
+                places = {n if n <= now else now + max(1, round((n - now) * scale)) for n in places}
+                steps = revision.steps
+        return places
+
+    @property
+    def planned_steps(self) -> int:
+        """How many steps the training began with."""
+        return self._first.steps
 
     def look(self, step: int, seconds: float) -> None:
         """Is told after each step how long the training took so far, and sets a new end where one is due."""

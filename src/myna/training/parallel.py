@@ -225,6 +225,17 @@ class Shards(Alone):
                 module.set_reduce_scatter_unused_params(True)
         self._places = places
         self._dtensors = {name: getattr(module, part) for module, part, name in places}
+        # What a step has a use for, as a gradient of zero does not tell it: by a hook on each whole tensor, which is
+        # the same one in every pass, and in its place when its layer has been gathered.
+        self._used: set[str] = set()
+        self._counts = True
+        self._watched: dict[str, Tensor] = {}
+        self._watching = [
+            sharded.register_forward_pre_hook(
+                partial(self._watch, [p for p in places if p[0] in set(sharded.modules())])
+            )
+            for sharded in self._sharded()
+        ]
         self.parameters = {
             name: nn.Parameter(self._dtensors[name].to_local().detach(), requires_grad=parameter.requires_grad)
             for name, parameter in self.parameters.items()
@@ -241,15 +252,29 @@ class Shards(Alone):
         counts: Mapping[str, int],
         spare: Callable[[], Sequence[Batch]] = list,
     ) -> float:
+        self._used.clear()
         # Layers are gathered by all at once: who has fewer passes makes one more that counts for nothing.
         batches = [part for batch in batches for part in batch.passes()]
         missing = max(self.processes.gather(len(batches))) - len(batches)
         total = super().backward(objective, model, batches, counts)
         filling = (batches or spare()[0].passes())[0] if missing else None
+        self._counts = False
         for _ in range(missing):
             assert filling is not None
             (self.loss(objective, model, filling, counts) * 0.0).backward()  # type: ignore[no-untyped-call]
+        self._counts = True
         return total
+
+    def _watch(self, places: Sequence[tuple[nn.Module, str, str]], sharded: nn.Module, inputs: Any) -> None:
+        for module, part, name in places:
+            tensor = getattr(module, part)
+            if tensor is not self._dtensors[name] and tensor is not self._watched.get(name) and tensor.requires_grad:
+                self._watched[name] = tensor
+                tensor.register_hook(partial(self._note, name))
+
+    def _note(self, name: str, gradient: Tensor | None) -> None:
+        if self._counts and gradient is not None:
+            self._used.add(name)
 
     def loss(self, objective: Objective, model: Any, batch: Batch, counts: Mapping[str, int]) -> Tensor:
         result: Tensor = self.train_step(partial(super().loss, objective, model, batch, counts))
@@ -263,9 +288,7 @@ class Shards(Alone):
 
     def add_up(self) -> None:
         # FSDP2 has added them up as they came.
-        used = self.processes.gather(
-            [bool((d.grad is not None) and d.grad.to_local().any()) for d in self._dtensors.values()]
-        )
+        used = self.processes.gather([name in self._used for name in self._dtensors])
         for (name, sharded), *uses in zip(self._dtensors.items(), *used, strict=True):
             # It gives zeros to what no process had a use for; one process leaves such a parameter as it is.
             self.parameters[name].grad = sharded.grad.to_local() if any(uses) else None
@@ -301,6 +324,9 @@ class Shards(Alone):
 
     def finish(self) -> None:
         wholes = self.wholes()
+        for hook in self._watching:
+            hook.remove()
+        self._watched.clear()
         for module in self._sharded():
             state = module._get_fsdp_state()
             state._pre_forward_hook_handle.remove()

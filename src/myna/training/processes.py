@@ -2,28 +2,33 @@
 
 ``torchrun`` starts them and says of each in the environment who it is (``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``,
 ``LOCAL_WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); anything that sets these can start them, and where
-``MYNA_MEET`` names a file that is not there yet they meet in it, without a network address. The first process does a
-run as one process would; the others wait for its trainings and take part in them.
+``MYNA_MEET`` names a file they meet in it, without a network address. The first process does a run as one process
+would; the others wait for its trainings and take part in them.
 
 What they agree on goes as JSON over Gloo, a few hundred bytes at a time, whatever the gradients go over. An error in
-one ends all: it is told once, by the process that has it, and all leave with its exit code. Where a process is gone
-without a word, the others find its connection closed. This module imports torch only where there are several.
+one ends all: it is told once, by the process that has it, and all leave with its exit code. It writes that code into
+the store before it closes its connections, by which the others notice that it has ended. Where it is gone without a
+word, they say so themselves. This module imports torch only where there are several.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from myna.errors import ElsewhereError, InputError, RunError
 from myna.training.interrupts import error_of
+from myna.training.meeting import Meeting, meet
 
 Result = TypeVar("Result")
 
@@ -35,6 +40,10 @@ _LOOKS = 0.05
 _GONE = re.compile("gloo|nccl|connection|broken pipe|store|socket|no longer there", re.IGNORECASE)
 # What is agreed on seldom has more bytes; where it has, a second message carries it.
 _USUAL_BYTES = 1024
+# The longest that a process waits for its connections to be closed when it ends.
+_SECONDS_TO_CLOSE = 5.0
+# In the store: which process has an error to tell, and its exit code.
+_CAUSE = "myna/cause"
 
 
 def rank() -> int:
@@ -57,6 +66,10 @@ def _number(name: str, otherwise: int) -> int:
     if given and not given.isdecimal():
         raise InputError(f"{name} = {given} is no number", remedy=f"unset {name}, or start with torchrun")
     return int(given) if given else otherwise
+
+
+class _GoneError(RunError):
+    """Another process has ended, and this one has found it so."""
 
 
 class Processes:
@@ -139,7 +152,7 @@ class Joined(Processes):
             raise
         except Exception as error:
             own = error
-            _claim()
+            _claim(error)
         signal = None if self._answered else self._waiting()
         said = self.gather({"result": result, "error": None if own is None else _code(own), "signal": signal})
         if own is not None:
@@ -165,6 +178,9 @@ class _Current:
 
     processes: Processes = ALONE
     store: Any = None
+    meeting: Meeting | None = None
+    # Whether it has ever been one of several.
+    joined = False
     # Whether an error is this process's to tell; None as long as there is none.
     told: bool | None = None
     announced = 0
@@ -186,46 +202,104 @@ def joined() -> Iterator[Processes]:
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(_number("LOCAL_RANK", rank()) % torch.cuda.device_count())
-    meet = _meeting_place()
+    meeting = meet(rank())
     try:
         # By a store and not by an address, in which some characters of a path mean something else.
-        store = None if meet is None else dist.FileStore(str(meet), count())  # type: ignore[attr-defined]
+        store = None if meeting is None else dist.FileStore(str(meeting.store), count())  # type: ignore[attr-defined]
+        if meeting is not None:
+            meeting.wait_for_all(store, count())
         dist.init_process_group(backend, store=store, rank=rank(), world_size=count(), timeout=_PATIENCE)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, RunError) as error:
+        if meeting is not None and rank() == 0:
+            meeting.clear()
+        if isinstance(error, RunError):
+            raise
         what = f"the processes of this run did not find each other ({str(error).splitlines()[0]})"
         raise RunError(what, remedy="start them with torchrun, all at one time") from error
-    _Current.processes = Joined()
+    if meeting is not None and rank() == 0:
+        meeting.note.unlink(missing_ok=True)
+    _Current.processes, _Current.meeting, _Current.joined = Joined(), meeting, True
     _Current.store = dist.distributed_c10d._get_default_store()
     _Current.announced, _Current.told = 0, None
-    if rank() == 0:
-        _Current.store.set("myna/first", str(os.getpid()))
+    ended: BaseException | None = None
     try:
         yield _Current.processes
     except BaseException as error:
-        if not isinstance(error, ElsewhereError):
-            _claim()
-        if rank() == 0:
-            _announce({"end": _code(error)})
-        raise
-    else:
-        if rank() == 0:
-            _announce({"end": 0})
-            _wait_for_leaving()
-        else:
-            _leave()
+        ended = _first_cause(error)
+        if not isinstance(ended, ElsewhereError):
+            _claim(ended)
+        if ended is error:
+            raise
+        raise ended from error
     finally:
+        if rank() == 0:
+            _announce({"end": 0 if ended is None else _code(ended)})
+        _leave(ended, _close_connections(ended))
+        _Current.processes, _Current.store, _Current.meeting = ALONE, None, None
+
+
+def end(code: int) -> NoReturn:
+    """Ends this process with an exit code. One that was one of several does so at once, when all is told: threads of
+    Gloo that still wait for another would abort it as it takes itself apart, with a code of their own.
+    """
+    if _Current.joined:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What this process ends by: where it only found another one gone, by what that one had to tell, if it did."""
+    if isinstance(error, _GoneError):
+        with contextlib.suppress(RuntimeError):
+            if _Current.store.check([_CAUSE]):
+                return ElsewhereError(int(_Current.store.get(_CAUSE).split()[1]))
+    return error
+
+
+def _close_connections(ended: BaseException | None) -> bool:
+    """Leaves the group, so that the others notice, and says whether that could be done.
+
+    What is under way, and holds a connection open, is let go of; where it waits for an answer that does not come, this
+    process has to end for its connections to be closed.
+    """
+    import torch.distributed as dist
+
+    def close() -> None:
+        found = ended
+        while found is not None:
+            traceback.clear_frames(found.__traceback__)
+            found = found.__cause__ or found.__context__
+        gc.collect()
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
-        _Current.processes, _Current.store = ALONE, None
+
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(_SECONDS_TO_CLOSE)
+    return not closing.is_alive()
 
 
-def _meeting_place() -> Path | None:
-    """The file that ``MYNA_MEET`` names; where it cannot come to be, torch would wait for it for hours."""
-    given = os.environ.get("MYNA_MEET")
-    if given is not None and not Path(given).absolute().parent.is_dir():
-        remedy = "name a file that is not there yet, in a folder that is"
-        raise InputError(f"MYNA_MEET = {given} is in no folder", remedy=remedy)
-    return None if given is None else Path(given).absolute()
+def _leave(ended: BaseException | None, closed: bool) -> None:
+    """Says that this process has closed its connections. The first one, which may hold the store, goes last."""
+    if rank() != 0:
+        with contextlib.suppress(RuntimeError):
+            _Current.store.add("myna/left", 1)
+    # Who is gone without a word does not say that it has left.
+    elif closed and not isinstance(ended, _GoneError) and _all_have_left() and _Current.meeting is not None:
+        _Current.meeting.clear()
+
+
+def _all_have_left(seconds: float = 30.0) -> bool:
+    until = time.monotonic() + seconds
+    with contextlib.suppress(RuntimeError):
+        while _Current.store.add("myna/left", 0) < count() - 1:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOKS)
+        return True
+    return False
 
 
 def tells(error: BaseException) -> bool:
@@ -257,7 +331,7 @@ def noticing() -> Iterator[None]:
         if not _GONE.search(str(error)):
             raise
         remedy = "see what it said, and give the same command again: it goes on where it was"
-        raise RunError("another process of this run has ended", remedy=remedy) from error
+        raise _GoneError("another process of this run has ended", remedy=remedy) from error
 
 
 def announce(stage: str) -> None:
@@ -274,7 +348,7 @@ def announced() -> str | None:
     key = f"myna/{_Current.announced}"
     with noticing():
         while not _Current.store.check([key]):
-            if "MYNA_MEET" in os.environ and _first_is_gone():
+            if _Current.meeting is not None and _Current.meeting.first_is_gone():
                 raise RuntimeError("the first process is no longer there")
             time.sleep(_LOOKS)
         found = json.loads(_Current.store.get(key))
@@ -285,39 +359,19 @@ def announced() -> str | None:
     return stage
 
 
-def _first_is_gone() -> bool:
-    try:
-        os.kill(int(_Current.store.get("myna/first")), 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 def _announce(what: Any) -> None:
     with contextlib.suppress(RuntimeError):
         _Current.store.set(f"myna/{_Current.announced}", json.dumps(what))
     _Current.announced += 1
 
 
-def _leave() -> None:
-    with contextlib.suppress(RuntimeError):
-        _Current.store.add("myna/left", 1)
-
-
-def _wait_for_leaving(seconds: float = 30.0) -> None:
-    """The first process may hold the store, and so goes last."""
-    until = time.monotonic() + seconds
-    with contextlib.suppress(RuntimeError):
-        while _Current.store.add("myna/left", 0) < count() - 1 and time.monotonic() < until:
-            time.sleep(_LOOKS)
-
-
-def _claim() -> None:
+def _claim(error: BaseException) -> None:
     """Takes it upon this process to tell of an error, unless another one has done so before."""
     if _Current.told is not None:
         return
+    said = f"{rank()} {_code(error)}".encode()
     try:
-        _Current.told = _Current.store.add("myna/told", 1) == 1
+        _Current.told = _Current.store.compare_set(_CAUSE, "", said.decode()) == said
     except RuntimeError:
         # The store went with the first process, which may have had no time to speak: the next one speaks.
         _Current.told = rank() == 1

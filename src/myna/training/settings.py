@@ -102,7 +102,7 @@ class TrainingConfig(Section):
 
     @property
     def left_to_budget(self) -> tuple[str, ...]:
-        """The settings that the budget chooses: none without one."""
+        """The settings that the budget chooses, besides the length: none without one."""
         return () if self.budget is None else tuple(name for name in _CHOSEN if name not in self.model_fields_set)
 
 

@@ -25,11 +25,18 @@ class Throughput:
     def __init__(self, model: Model, matrix_gflops: float, beside: Iterable[nn.Module] = ()) -> None:
         self._model, self._matrix, self._beside = model, matrix_gflops * 1e9, tuple(beside)
         self._steps: deque[tuple[float, int, float]] = deque(maxlen=_STEPS)
+        # Of a token, as the last batches had them.
+        self._flops: float | None = None
 
     def step(self, batches: Sequence[Batch], seconds: float, tokens: int) -> None:
-        """Notes a step and how long it took. Of its ``tokens`` these ``batches``, one process's, are as good as any."""
+        """Notes a step and how long it took.
+
+        Of its ``tokens`` these ``batches``, one process's, are as good as any; where it had none, those of before.
+        """
         own = sum(batch.size for batch in batches)
-        self._steps.append((seconds, tokens, useful_flops(self._model, batches, self._beside) * tokens / max(own, 1)))
+        if own:
+            self._flops = useful_flops(self._model, batches, self._beside) / own
+        self._steps.append((seconds, tokens, (self._flops or 0.0) * tokens))
 
     def describe(self, steps_left: int) -> str:
         """The speed over the last steps, memory, and the time for the steps that are left, for a line on the screen."""
@@ -37,8 +44,8 @@ class Throughput:
         if not seconds:
             return ""
         left = in_words(steps_left * seconds / len(self._steps))
-        share = flops / seconds / self._matrix
-        return f"{tokens / seconds:,.0f} tokens/s, {share:.0%} of the matrix rate, {peak_bytes() / 1e9:.1f} GB, {left}"
+        share = "" if self._flops is None else f"{flops / seconds / self._matrix:.0%} of the matrix rate, "
+        return f"{tokens / seconds:,.0f} tokens/s, {share}{peak_bytes() / 1e9:.1f} GB, {left}"
 
 
 def in_words(seconds: float) -> str:
