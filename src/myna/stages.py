@@ -112,7 +112,7 @@ def run(
 
 def _take_part(recipe: Recipe, folder: Path) -> None:
     """Does no stage but takes part in the trainings of the process that does them, as long as that runs."""
-    kinds = {kind.name: kind for kind in KINDS}
+    kinds = {kind.name: kind for kind in KINDS if kind.resumes}
     while (key := processes.announced()) is not None:
         kind, _, name = key.partition(".")
         kinds[kind].work(recipe, folder, name, folder / kind / name, lambda what, share: None)
