@@ -6,8 +6,6 @@ written, so that a label that training never saw, or an empty text, is told with
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,15 +66,13 @@ def compose(
     ``text_column=review``, or dotted keys of the recipe. Raises an :class:`InputError`, with file and line, for what
     cannot be learned from.
     """
-    if task not in FIELDS:
-        remedy = near(task, FIELDS) or f"choose one of {', '.join(FIELDS)}"
-        raise InputError(f"there is no task {task!r} for this command", remedy=remedy)
+    choices, name = _fields_of(task), task.rpartition(":")[2]
     given: dict[Split, Path | None] = {"train": train, "validation": validation, "test": test}
     paths = {split: path for split, path in given.items() if path is not None}
     _check_files(paths)
     columns, rest = _columns_of(changes)
     said: list[str] = []
-    source, fields, real_task = _source(task, train, columns, said)
+    source, fields, real_task = _source(task, choices, train, columns, said)
     apart = len(paths) > 1 and len(paths) < 3
     sources: dict[Split, SourceConfig] = {
         split: source.model_copy(
@@ -94,51 +90,22 @@ def compose(
         said.append(
             f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
         )
-    table = _table(real_task, task, sources, seen)
-    table["finetune"][task] |= _start(model, table, seen.alphabet)
-    recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
-    return Composed(recipe, task, sources.get("test"), tuple(said))
+    table = _table(real_task, name, sources, seen)
+    table["finetune"][name] |= _start(model, table, seen.alphabet)
+    recipe = recipe_of(table, [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest])
+    return Composed(recipe, name, sources.get("test"), tuple(said))
 
 
-def deliver(composed: Composed, run: Path) -> None:
-    """Puts the model of a run that is done, and its predictions for the test examples, into the run's own folder.
+def _fields_of(task: str) -> tuple[tuple[str, ...], ...]:
+    """The fields that a task can be read from; one of a user's own says so itself (``fields``), or has labels."""
+    if ":" in task:
+        from myna.tasks import find_task
 
-    The predictions of a test file are one for each of its rows, in their order. A run that another process has taken by
-    now is a :class:`~myna.errors.RunError`.
-    """
-    with files.lock(run):
-        _deliver(composed, run)
-
-
-def _deliver(composed: Composed, run: Path) -> None:
-    stage = run / "finetune" / composed.name
-    with files.new_folder(run / "model") as place:
-        shutil.copytree(stage / "model", place, dirs_exist_ok=True)
-    if composed.test is None:
-        judged = run / "evaluate" / composed.name / "predictions.jsonl"
-        files.write_bytes(run / "predictions.jsonl", judged.read_bytes())
-        return
-    from myna.evaluation.judging import line_of
-    from myna.inference.loaded import load
-
-    loaded = load(run / "model")
-    examples = [loaded.task_example(row, Path(composed.test.path)) for row in _rows(composed.test)]
-    lines = (
-        json.dumps(line_of(example, said), ensure_ascii=False)
-        for example, said in zip(examples, loaded.predict_examples(examples), strict=True)
-    )
-    files.write_text(run / "predictions.jsonl", "".join(f"{line}\n" for line in lines))
-
-
-# Notes of a corpus's ledger on what was mended while it was read.
-_REPAIRS = ("byte-order marks passed over", "numbers in full-width digits read as plain ones")
-
-
-def repairs(run: Path) -> list[str]:
-    """What was mended in the files of a run, with how often, a line each."""
-    path = run / "corpus" / "examples" / "stage.json"
-    notes = files.read_object(path)["ledger"]["notes"] if path.is_file() else {}
-    return [f"{what}: {notes[what]}" for what in _REPAIRS if notes.get(what)]
+        return (tuple(getattr(find_task(task), "fields", ("text", "label"))),)
+    if task not in FIELDS:
+        remedy = near(task, FIELDS) or f"choose one of {', '.join(FIELDS)}"
+        raise InputError(f"there is no task {task!r} for this command", remedy=remedy)
+    return FIELDS[task]
 
 
 def _check_files(paths: dict[Split, Path]) -> None:
@@ -170,7 +137,7 @@ def _columns_of(changes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str,
 
 
 def _source(
-    task: str, train: Path, columns: dict[str, str], said: list[str]
+    task: str, choices: Sequence[tuple[str, ...]], train: Path, columns: dict[str, str], said: list[str]
 ) -> tuple[SourceConfig, tuple[str, ...], str]:
     """How the files are read, the fields that are there, and the task of the recipe that these are for."""
     try:
@@ -187,7 +154,6 @@ def _source(
         kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
-    choices = FIELDS[task]
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
@@ -215,7 +181,7 @@ def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
 
 
 def _kind_of_tags(source: SourceConfig) -> str:
-    rows = islice(_rows(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
+    rows = islice(rows_of(source.model_copy(update={"tags": "plain"})), SAMPLE_ROWS)
     return kind_of_tags([tag for row in rows if row.words is not None for tag in row.words.tags if tag])
 
 
@@ -223,7 +189,8 @@ def _about_tags(kind: str) -> str:
     return "the tags are BIO and mark spans" if kind == "spans" else "the tags are plain names, one for each word"
 
 
-def _rows(source: SourceConfig) -> Iterator[RawDocument]:
+def rows_of(source: SourceConfig) -> Iterator[RawDocument]:
+    """The rows of the files of a source, in their order."""
     for file in as_tables(source):
         yield from read_file(file, source)
 
@@ -250,7 +217,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     # Of plain tags some are rare in any text, and that is no mistake.
     plain = fields[-1] == "tags" and sources["train"].tags == "plain"
     for split, source in sources.items():
-        for row in _rows(source):
+        for row in rows_of(source):
             file = file_of(Path(source.path), row)
             for text, what in ((row.text, "text"), (row.pair, "second text")):
                 # What cannot be seen is cleaned away, and nothing would be left to answer.

@@ -50,7 +50,9 @@ def run(
 
 @app.command()
 def finetune(
-    task: Annotated[str, typer.Argument(help="classification, multilabel, regression, pairs or tagging.")],
+    task: Annotated[
+        str, typer.Argument(help="classification, multilabel, regression, pairs, tagging, or my_module:MyTask.")
+    ],
     model: Annotated[str, typer.Option(help="A model's folder, or a preset as bert-mini.", show_default=False)],
     train: Annotated[Path, typer.Option(help="Examples: .jsonl .csv .tsv .conll .parquet, or a folder of datasets.")],
     to: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
@@ -60,7 +62,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a model on a table of examples, and judge it, without a recipe."""
-    from myna import composing, stages
+    from myna import composing, delivering, stages
     from myna.training import processes
 
     composed = composing.compose(task, model, train, validation, test, set_ or [])
@@ -72,10 +74,11 @@ def finetune(
         print(f"myna: {line}", file=sys.stderr)
     planned = stages.plan(composed.recipe, folder)
     due = [stage for stage in planned if stage.state != "done"]
+    delivering.withdraw(composed, folder, planned)
     stages.run(composed.recipe, folder, observer=observer())
-    for line in composing.repairs(folder):
+    for line in delivering.repairs(folder):
         print(f"myna: {line}", file=sys.stderr)
-    composing.deliver(composed, folder)
+    delivering.deliver(composed, folder)
     print_outcome(folder, planned, due, as_json)
 
 
