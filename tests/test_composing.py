@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from myna import cli, composing
+from myna import cli, delivering, stages
 from myna.commands import training
 from myna.composing import compose
 from myna.errors import InputError
@@ -249,7 +249,7 @@ def test_what_lies_in_the_folder_at_the_end(write: Any, tmp_path: Path, capsys: 
 def test_of_several_processes_only_the_first_delivers(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train, delivered = write("train.csv", reviews(20)), []
     monkeypatch.setattr("myna.stages.run", lambda *_, **__: None)
-    monkeypatch.setattr(composing, "deliver", lambda *_: delivered.append(1))
+    monkeypatch.setattr(delivering, "deliver", lambda *_: delivered.append(1))
     for rank in (1, 0):
         monkeypatch.setattr("myna.training.processes.rank", lambda rank=rank: rank)
         training.finetune("classification", "bert-micro", train, Path("out"))
@@ -257,4 +257,46 @@ def test_of_several_processes_only_the_first_delivers(write: Any, monkeypatch: p
 
 
 def test_repairs_of_a_run_that_is_not_there_are_none(tmp_path: Path) -> None:
-    assert composing.repairs(tmp_path) == []
+    assert delivering.repairs(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------- what is delivered
+
+
+def done(recipe: Any, run: Path, weights: str) -> list[stages.Stage]:
+    """The plan of a recipe, and in a run's folder what its stages have made that is delivered."""
+    planned = stages.plan(recipe, run)
+    (evaluation,) = (stage for stage in planned if stage.key == "evaluate.classification")
+    for name, content in (
+        ("evaluate/classification/stage.json", json.dumps({"fingerprint": evaluation.fingerprint})),
+        ("evaluate/classification/predictions.jsonl", weights),
+        ("finetune/classification/model/model.safetensors", weights),
+    ):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(content, encoding="utf-8")
+    return planned
+
+
+def test_what_was_delivered_is_not_delivered_again(write: Any, tmp_path: Path) -> None:
+    composed = compose("classification", "bert-micro", write("train.csv", reviews(20)))
+    planned, run = done(composed.recipe, tmp_path / "run", "first"), tmp_path / "run"
+    delivering.deliver(composed, run)
+    assert (run / "model/model.safetensors").read_text() == (run / "predictions.jsonl").read_text() == "first"
+    # Nothing that it would deliver has changed, or so it is told.
+    done(composed.recipe, run, "other")
+    delivering.deliver(composed, run)
+    delivering.withdraw(composed, run, planned)
+    assert (run / "model/model.safetensors").read_text() == "first"
+    (run / "model/model.safetensors").unlink()
+    delivering.deliver(composed, run)
+    assert (run / "model/model.safetensors").read_text() == "other"
+
+
+def test_an_old_model_does_not_stay_beside_new_settings(write: Any, tmp_path: Path) -> None:
+    train, run = write("train.csv", reviews(20)), tmp_path / "run"
+    first, second = (compose("classification", "bert-micro", train, changes=[f"epochs={n}"]) for n in (1, 2))
+    done(first.recipe, run, "first")
+    delivering.deliver(first, run)
+    delivering.withdraw(second, run, stages.plan(second.recipe, run))
+    assert not {"model", "predictions.jsonl", ".delivered.json"} & {path.name for path in run.iterdir()}
+    assert (run / "finetune/classification/model").is_dir()

@@ -1,7 +1,8 @@
 """Myna: from text you own to a language model you can use.
 
 ``myna.run(recipe)`` does what a recipe describes and is not done yet; ``myna.load(folder)`` gives a model that
-predicts or generates. Each is imported when it is first used: ``import myna`` alone imports no library.
+predicts or generates; ``myna.TextClassifier().fit(texts, labels)`` and its like go by scikit-learn's manner. Each is
+imported when it is first used: ``import myna`` alone imports no library.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from myna.errors import MynaError
+    from myna.estimators import TextClassifier, TextRegressor, TokenTagger
     from myna.inference.loaded import load
     from myna.stages import run
 
-__all__ = ["MynaError", "load", "run"]
+__all__ = ["MynaError", "TextClassifier", "TextRegressor", "TokenTagger", "load", "run"]
 
-_PUBLIC = {"MynaError": "myna.errors", "load": "myna.inference.loaded", "run": "myna.stages"}
+_PUBLIC = {
+    "MynaError": "myna.errors",
+    **dict.fromkeys(("TextClassifier", "TextRegressor", "TokenTagger"), "myna.estimators"),
+    "load": "myna.inference.loaded",
+    "run": "myna.stages",
+}
 
 
 def __getattr__(name: str) -> Any:

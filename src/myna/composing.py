@@ -6,8 +6,6 @@ written, so that a label that training never saw, or an empty text, is told with
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,9 +79,8 @@ def compose(
     ``text_column=review``, or dotted keys of the recipe. Raises an :class:`InputError`, with file and line, for what
     cannot be learned from.
     """
-    if task not in FIELDS:
-        remedy = near(task, FIELDS) or f"choose one of {', '.join(FIELDS)}"
-        raise InputError(f"there is no task {task!r} for this command", remedy=remedy)
+    _fields_of(task)
+    name = task.rpartition(":")[2]
     given: dict[Split, Path | None] = {"train": train, "validation": validation, "test": test}
     paths = {split: path for split, path in given.items() if path is not None}
     _check_files(paths)
@@ -111,59 +108,28 @@ def compose(
         said.append(
             f"without {' and '.join(missing)} a tenth of the training examples is kept for {'it' if apart else 'each'}"
         )
-    table = _table(real_task, task, sources, seen)
-    table["finetune"][task] |= _start(model, table, seen.alphabet)
-    recipe = recipe_of(table, [change if dotted else f"finetune.{task}.{change}" for change, dotted in rest])
+    table = _table(real_task, name, sources, seen)
+    table["finetune"][name] |= _start(model, table, seen.alphabet)
+    recipe = recipe_of(table, [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest])
     plain = sources["train"].tags == "plain"
     trained = check_splits(rows, recipe.corpus["examples"], train, plain)
     if real_task not in ("tagging", "words") or plain:
         _check_labels(real_task, trained, train)
     elif not trained:
         raise InputError("no word of training is in a span", where=train, remedy="add examples with spans")
-    return Composed(recipe, task, sources.get("test"), tuple(said))
+    return Composed(recipe, name, sources.get("test"), tuple(said))
 
 
-def deliver(composed: Composed, run: Path) -> None:
-    """Puts the model of a run that is done, and its predictions for the test examples, into the run's own folder.
+def _fields_of(task: str) -> tuple[tuple[str, ...], ...]:
+    """The fields that a task can be read from; one of a user's own says so itself (``fields``), or has labels."""
+    if ":" in task:
+        from myna.tasks import find_task
 
-    The predictions of a test file are one for each of its rows, in their order. A run that another process has taken by
-    now is a :class:`~myna.errors.RunError`.
-    """
-    with files.lock(run):
-        _deliver(composed, run)
-
-
-def _deliver(composed: Composed, run: Path) -> None:
-    stage = run / "finetune" / composed.name
-    with files.new_folder(run / "model") as place:
-        shutil.copytree(stage / "model", place, dirs_exist_ok=True)
-    if composed.test is None:
-        judged = run / "evaluate" / composed.name / "predictions.jsonl"
-        files.write_bytes(run / "predictions.jsonl", judged.read_bytes())
-        return
-    from myna.evaluation.judging import line_of
-    from myna.inference.loaded import load
-    from myna.inference.predict import predictions
-
-    loaded = load(run / "model")
-    examples = [loaded.task_example(row, Path(composed.test.path)) for row in rows_of(composed.test)]
-    items = loaded.task.items(examples)
-    lines = (
-        json.dumps(line_of(example, said), ensure_ascii=False)
-        for example, said in zip(items.examples, predictions(loaded.model, loaded.task, items), strict=True)
-    )
-    files.write_text(run / "predictions.jsonl", "".join(f"{line}\n" for line in lines))
-
-
-# Notes of a corpus's ledger on what was mended while it was read.
-_REPAIRS = ("byte-order marks passed over", "numbers in full-width digits read as plain ones")
-
-
-def repairs(run: Path) -> list[str]:
-    """What was mended in the files of a run, with how often, a line each."""
-    path = run / "corpus" / "examples" / "stage.json"
-    notes = files.read_object(path)["ledger"]["notes"] if path.is_file() else {}
-    return [f"{what}: {notes[what]}" for what in _REPAIRS if notes.get(what)]
+        return (tuple(getattr(find_task(task), "fields", ("text", "label"))),)
+    if task not in FIELDS:
+        remedy = near(task, FIELDS) or f"choose one of {', '.join(FIELDS)}"
+        raise InputError(f"there is no task {task!r} for this command", remedy=remedy)
+    return FIELDS[task]
 
 
 def _check_files(paths: dict[Split, Path]) -> None:
@@ -228,7 +194,7 @@ def source_of(
         source, fields, others = guess_sides(source, task, sample, where)
         said += about_columns(others)
         return source, fields, task
-    choices = FIELDS[task]
+    choices = _fields_of(task)
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)

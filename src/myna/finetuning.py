@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from myna.errors import InputError
 from myna.ledger import Ledger
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from myna.tasks.task import Task
 
 VERSION = 3
+# A count beyond this is a slip: a seed was meant, and no number of trainings.
+_MOST_SEEDS = 100
 _NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words")
 # Which tasks an option is for; a task of somebody's own takes what it likes.
 _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
@@ -44,6 +46,31 @@ _FOR = {
 }
 
 
+def _some_seeds(given: Any) -> Any:
+    each = given if isinstance(given, list) else [given]
+    if all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 1 << 63 for seed in each):
+        if isinstance(given, list) and 0 < len(set(given)) == len(given):
+            return given
+        if isinstance(given, int) and 0 < given <= _MOST_SEEDS:
+            return given
+    raise ValueError(f"give some seeds, each once, as [1, 2, 3], or how many (at most {_MOST_SEEDS})")
+
+
+# A union of pydantic's would name its branches in an error.
+Seeds = Annotated[
+    int | list[int],
+    PlainValidator(_some_seeds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+
+
 class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
@@ -56,6 +83,9 @@ class FinetuneConfig(TrainingConfig):
     preset: str | None = setting(None, "instead of start_from: a new model by a preset's name, and its tokenizer")
     tokenizer: str | None = setting(None, "the tokenizer of a preset's model: a [tokenizer] table's name")
     from_scratch: bool = setting(False, "take only the architecture and the tokenizer of start_from, not its weights")
+    seeds: Seeds | None = setting(
+        None, "train with each of these seeds, or with so many, and keep the best on validation", "added"
+    )
     training_examples: int | None = setting(None, "train on so many examples (default: all)", gt=0)
     too_long: Literal["window", "drop", "cut", "error"] = setting(
         "window", "what training does with a text longer than the model's window"
@@ -122,6 +152,8 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError('read = "summary" and summarizer go together: one needs the other')
         if self.sentences is not None and self.sentence_share is not None:
             raise ValueError("give sentences or sentence_share: one of the two")
+        if isinstance(self.seeds, list) and self.seed is not None:
+            raise ValueError("give seed or a list of seeds: one of the two")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:

@@ -15,7 +15,7 @@ from typing import Any
 
 from myna import files
 from myna.errors import InputError, MynaError
-from myna.evaluation.findings import manner
+from myna.evaluation.findings import Manner, manner
 from myna.evaluation.gathering import KINDS, folder_bytes, read_lines
 from myna.evaluation.phrases import duration, size
 
@@ -270,8 +270,15 @@ def score_lines(scores: Mapping[str, Any]) -> list[str]:
             value, low, high = (plain(read.text(entry[key])) for key in ("value", "low", "high"))
             best = sorted(entry.get("baselines", {}).items(), key=lambda item: item[1]["value"], reverse=read.higher)
             beside = f"{best[0][0]} {plain(read.text(best[0][1]['value']))}" if best else ""
-            rows.append([name, metric, value, f"{low} – {high}", beside])
+            rows.append([name, metric, value, f"{low} – {high}", beside, _of_seeds(entry.get("seeds"), read)])
     return columns(rows)
+
+
+def _of_seeds(seeds: Mapping[str, Any] | None, read: Manner) -> str:
+    if seeds is None:
+        return ""
+    mean, low, high = (plain(read.text(seeds[key])) for key in ("mean", "low", "high"))
+    return f"{len(seeds['values'])} seeds: mean {mean}, {low} – {high}"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

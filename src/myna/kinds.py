@@ -19,6 +19,7 @@ from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
+from myna.seeds import gather_scores, keep_best, one_by_one, trainings_of
 from myna.settings import Section, result_settings
 from myna.tokens.tokenizer import TOKENIZER_FILES, TokenizerConfig
 from myna.training.continuing import why_anew
@@ -131,7 +132,8 @@ def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
     # What makes the summaries that another reads is trained before it.
-    for name, config in sorted(recipe.finetune.items(), key=lambda item: item[1].summarizer is not None):
+    tables = one_by_one(recipe).finetune
+    for name, config in sorted(tables.items(), key=lambda item: item[1].summarizer is not None):
         start = _start(config.start_from, "pretrain", recipe.pretrain)
         own = () if config.tokenizer is None else (f"tokenizer.{config.tokenizer}",)
         reader = _start(config.summarizer, "finetune", recipe.finetune)
@@ -143,6 +145,14 @@ def _finetunings(recipe: Recipe) -> dict[str, Needs]:
             recipe.seed if config.seed is None else config.seed,
         )
     return needs
+
+
+def _best_of_seeds(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs({}, tuple(f"finetune.{own}" for own in several.values()))
+        for name in recipe.finetune
+        if (several := trainings_of(recipe, name))
+    }
 
 
 def _ancestors_first(tables: Mapping[str, Table]) -> dict[str, Table]:
@@ -204,7 +214,15 @@ def _task_models(recipe: Recipe) -> dict[str, Needs]:
             ),
             seed=recipe.seed,
         )
-        for name, config in recipe.finetune.items()
+        for name, config in one_by_one(recipe).finetune.items()
+    }
+
+
+def _scores_of_seeds(recipe: Recipe) -> dict[str, Needs]:
+    return {
+        name: Needs({}, (f"finetune.{name}", *(f"evaluate.{own}" for own in several.values())))
+        for name in recipe.finetune
+        if (several := trainings_of(recipe, name))
     }
 
 
@@ -279,6 +297,7 @@ def _pretrain(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
 def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.finetuning import finetune
 
+    recipe = one_by_one(recipe)
     config, seconds = recipe.finetune[name], None
     if config.budget is not None:
         from myna.planning.budget import settle_finetuning
@@ -296,6 +315,10 @@ def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
     )
 
 
+def _keep_best_of_seeds(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    return keep_best({seed: run / "finetune" / own for seed, own in trainings_of(recipe, name).items()}, folder)
+
+
 def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.evaluation.language import evaluate_language_model
 
@@ -306,10 +329,15 @@ def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path,
 def _evaluate_task(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.evaluation.judging import evaluate_task
 
-    config = recipe.finetune[name]
+    config = one_by_one(recipe).finetune[name]
     model, corpus = run / "finetune" / name / "model", run / "corpus" / config.corpus
     pretrained_on = [run / "corpus" / each for each in _read(recipe, config)]
     return evaluate_task(model, corpus, config, folder, recipe.seed, report, pretrained_on)
+
+
+def _gather_scores_of_seeds(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    judged = {seed: run / "evaluate" / own for seed, own in trainings_of(recipe, name).items()}
+    return gather_scores(judged, run / "finetune" / name, folder)
 
 
 def _write_report(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
@@ -334,7 +362,9 @@ KINDS = (
     Kind("tokens", "myna.tokens.store", _token_stores, _encode),
     Kind("pretrain", "myna.pretraining", _pretrainings, _pretrain, resumes=True, why_anew=why_anew),
     Kind("finetune", "myna.finetuning", _finetunings, _finetune, resumes=True),
+    Kind("finetune", "myna.seeds", _best_of_seeds, _keep_best_of_seeds),
     Kind("evaluate", "myna.evaluation.language", _language_models, _evaluate_language_model),
     Kind("evaluate", "myna.evaluation.judging", _task_models, _evaluate_task),
+    Kind("evaluate", "myna.seeds", _scores_of_seeds, _gather_scores_of_seeds),
     Kind("report", "myna.evaluation.report", _report_page, _write_report, makes=("report.html", "scores.json")),
 )

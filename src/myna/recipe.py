@@ -30,6 +30,7 @@ from myna.finetuning import FinetuneConfig
 from myna.pretraining import PretrainConfig
 from myna.recipe_errors import Problem, near, problems
 from myna.recipe_references import broken_references
+from myna.seeds import one_by_one
 from myna.settings import Section, setting
 from myna.tokens.tokenizer import TokenizerConfig
 from myna.toml import KeyPath
@@ -114,7 +115,7 @@ def with_budget(recipe: Recipe, budget: str) -> Recipe:
             if "schedule" in config.model_fields_set and config.schedule != "linear":
                 what = f'[{kind}.{name}] has schedule = "{config.schedule}", and a budget lets the rate fall in a line'
                 raise InputError(what, where="--budget", remedy='take "schedule" out')
-    parts = 2 * len(recipe.pretrain) + len(recipe.finetune)
+    parts = 2 * len(recipe.pretrain) + len(one_by_one(recipe).finetune)
 
     def given(weight: int) -> dict[str, Any]:
         own = f"{max(seconds * weight / max(parts, 1), 1):.0f}s"

@@ -15,6 +15,7 @@ from myna.errors import MynaError
 from myna.objectives import OBJECTIVES, check_objective_module
 from myna.pretraining import PretrainConfig, check_objective
 from myna.recipe_errors import Problem, near
+from myna.seeds import trainings_of
 from myna.tasks import WRITING, check_task_module
 from myna.tokens.tokenizer import Tokenizer
 from myna.toml import KeyPath
@@ -63,6 +64,11 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
             check_task_module(finetune.task)
         except MynaError as error:
             yield Problem((*place, "task"), error.what, error.remedy)
+        for own in trainings_of(recipe, name).values():
+            if own in recipe.finetune or own in recipe.pretrain:
+                yield Problem(
+                    (*place, "seeds"), f'there is a table "{own}" too, as one of its seeds would be', "rename it"
+                )
         if name in recipe.pretrain:
             yield Problem(
                 place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"

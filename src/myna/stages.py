@@ -89,13 +89,14 @@ def run(
     changes: Sequence[str] = (),
     fresh: bool = False,
     observer: Observer | None = None,
+    until: str | None = None,
 ) -> Path:
     """Does every stage of a recipe that is not done, and gives the run's folder: ``to``, or ``runs/NAME``.
 
-    ``changes`` are as those of :func:`~myna.recipe.read_recipe`; ``fresh`` does all stages anew. Raises an
-    :class:`InputError` for what is wrong with the recipe or its text, a :class:`~myna.errors.RunError` where the
-    folder is in use or the disk is full; what was done by then stays. Of several processes (``training/processes.py``)
-    the first does so, and the others take part in its trainings.
+    ``changes`` are as those of :func:`~myna.recipe.read_recipe`; ``fresh`` does all stages anew; ``until`` is the key
+    of the last stage that is done. Raises an :class:`InputError` for what is wrong with the recipe or its text, a
+    :class:`~myna.errors.RunError` where the folder is in use or the disk is full; what was done by then stays. Of
+    several processes (``training/processes.py``) the first does so, and the others take part in its trainings.
     """
     observer = observer or Observer()
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, changes)
@@ -104,7 +105,7 @@ def run(
         kind.stages(recipe)  # A source that is not there is told before anything is written.
     with processes.joined() as group:
         if group.first:
-            _run(recipe, folder, fresh, observer)
+            _run(recipe, folder, fresh, observer, until)
         else:
             _take_part(recipe, folder)
     return folder
@@ -112,19 +113,21 @@ def run(
 
 def _take_part(recipe: Recipe, folder: Path) -> None:
     """Does no stage but takes part in the trainings of the process that does them, as long as that runs."""
-    kinds = {kind.name: kind for kind in KINDS}
+    kinds = {kind.name: kind for kind in KINDS if kind.resumes}
     while (key := processes.announced()) is not None:
         kind, _, name = key.partition(".")
         kinds[kind].work(recipe, folder, name, folder / kind / name, lambda what, share: None)
 
 
-def _run(recipe: Recipe, folder: Path, fresh: bool, observer: Observer) -> None:
+def _run(recipe: Recipe, folder: Path, fresh: bool, observer: Observer, until: str | None) -> None:
     with files.lock(folder):
         files.sweep(folder)
         known = KnownFiles(folder / ".inputs.json")
         stages = plan(recipe, folder, known)
         known.save()
         _keep_recipe(recipe, folder)
+        if until is not None:
+            stages = stages[: 1 + [stage.key for stage in stages].index(until)]
         due = [stage for stage in stages if fresh or stage.state != "done"]
         _refuse_budgets(due)
         try:

@@ -17,6 +17,7 @@ from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.planning.budget import settled
 from myna.pretraining import PretrainConfig, make_objective, training_items
+from myna.seeds import settings_of
 
 if TYPE_CHECKING:
     from myna.model.config import ModelConfig
@@ -36,9 +37,11 @@ def show_step(path: Path | str, step: int) -> dict[str, Any]:
     run, kind = folder.parent.parent, folder.parent.name
     table = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
     try:
-        settings = table[kind][folder.name]
+        settings = settings_of(table[kind], folder.name)
     except KeyError:
-        raise InputError(f"there is no [{kind}.{folder.name}] in the run's recipe", where=run / "recipe.toml") from None
+        what = f"there is no training {kind}.{folder.name} in the run's recipe"
+        remedy = "give that of one of its seeds" if (folder / "seeds.json").is_file() else None
+        raise InputError(what, where=run / "recipe.toml", remedy=remedy) from None
     seed = settings.get("seed", table["seed"])
     if kind == "pretrain":
         sampler, items = _pretraining(settled(PretrainConfig(**settings), folder), folder, seed, step)

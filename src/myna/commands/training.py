@@ -53,8 +53,8 @@ def finetune(
     task: Annotated[
         str,
         typer.Argument(
-            help="classification, multilabel, regression, pairs, tagging, summarization, translation, generation "
-            "or instructions."
+            help="classification, multilabel, regression, pairs, tagging, summarization, translation, generation, "
+            "instructions, or my_module:MyTask."
         ),
     ],
     model: Annotated[str, typer.Option(help="A model's folder, or a preset as bert-mini.", show_default=False)],
@@ -66,7 +66,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a model on a table of examples, and judge it, without a recipe."""
-    from myna import composing, stages
+    from myna import composing, delivering, stages
     from myna.training import processes
 
     composed = composing.compose(task, model, train, validation, test, set_ or [])
@@ -78,10 +78,11 @@ def finetune(
         print(f"myna: {line}", file=sys.stderr)
     planned = stages.plan(composed.recipe, folder)
     due = [stage for stage in planned if stage.state != "done"]
+    delivering.withdraw(composed, folder, planned)
     stages.run(composed.recipe, folder, observer=observer())
-    for line in composing.repairs(folder):
+    for line in delivering.repairs(folder):
         print(f"myna: {line}", file=sys.stderr)
-    composing.deliver(composed, folder)
+    delivering.deliver(composed, folder)
     print_outcome(folder, planned, due, as_json)
 
 

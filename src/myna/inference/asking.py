@@ -77,4 +77,8 @@ def in_words(answer: dict[str, Any]) -> str:
         return f"{answer['value']:.4g}"
     if "tags" in answer:
         return " ".join(f"{token}/{tag or '–'}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
-    return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"
+    if "spans" in answer:
+        spans = answer["spans"]
+        return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in spans) or "–"
+    # Of a task of somebody's own.
+    return "  ".join(f"{name} {value}" for name, value in answer.items())

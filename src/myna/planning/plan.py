@@ -25,6 +25,7 @@ from myna.planning.prepared import Prepared, prepare
 from myna.planning.sample import sample_run
 from myna.planning.trial import Trial, batches_of, steps_of
 from myna.recipe import Recipe, to_toml
+from myna.seeds import one_by_one
 from myna.training.arithmetic import useful_flops
 from myna.training.machine import available_bytes
 from myna.training.schedules import Schedule, make_schedule
@@ -109,6 +110,7 @@ def plan(recipe: Recipe, folder: Path, gpu: DataSheet | None = None) -> Plan:
 
     With ``gpu`` nothing is measured. Raises an :class:`InputError` for what is wrong with the recipe or its text.
     """
+    recipe = one_by_one(recipe)
     keys = [stage.key for stage in stages.plan(recipe, folder) if stage.kind.resumes]
     exact = _is_prepared(recipe, folder)
     with tempfile.TemporaryDirectory(prefix="myna-plan-") as made:
