@@ -17,6 +17,7 @@ from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
 from myna.tasks import TASKS, check_task_name
+from myna.tasks.settings import Distill, Lora
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class FinetuneConfig(TrainingConfig):
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
+    lora: Lora | None = setting(None, "low-rank adapters learn, and the head: lora = {} with their usual sizes", "added")
+    teacher: str | None = setting(
+        None, "a model to learn from beside the labels: a [finetune] table's name, or a model's folder", "added"
+    )
+    distill: Distill | None = setting(None, "how the teacher is learned from", "added")
 
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
@@ -72,6 +78,10 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give start_from, or preset with tokenizer: one of the two")
         if (self.preset is None) != (self.tokenizer is None):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
+        if self.lora is not None and (self.preset is not None or self.from_scratch or self.freeze):
+            raise ValueError("lora adapts the weights of start_from: leave preset, from_scratch and freeze out")
+        if self.distill is not None and self.teacher is None:
+            raise ValueError("distill needs a teacher")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
@@ -120,8 +130,10 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
+    from myna.huggingface.adapters import lay_out
     from myna.huggingface.folder import write_model_folder
     from myna.inference.predict import predictions
+    from myna.model.lora import merge
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tasks.task import Adjustable
@@ -139,14 +151,13 @@ def finetune(
     ledger.kept(**counts(splits.test))
     origin = _origin(config, start_from, seed)
     start = None if config.from_scratch else origin.weights or None
-    lineage = origin.lineage if config.preset is None else []
+    weights, lineage = origin.weights, origin.lineage if config.preset is None else []
     model = with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
     del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
-    if config.freeze == "trunk":
-        model.trunk.requires_grad_(False)
+    let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
     # Judged over all of each text, whatever training leaves out of a long one.
     held_out = task.items(splits.validation, "window", ledger)
@@ -194,7 +205,13 @@ def finetune(
     if isinstance(task, Adjustable):
         task.settle(model)
         described["decoding"] = task.remembered()
-    write_model_folder(folder / "model", model, start_from, described)
+    adapters = None
+    if config.lora is not None and config.lora.merge:
+        merge(model)
+    elif config.lora is not None:
+        described["base"] = weights
+        adapters = lay_out(model, start_from, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    write_model_folder(folder / "model", model, start_from, described, adapters)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
@@ -239,3 +256,13 @@ def with_new_head(
     if not config.from_scratch:
         model.trunk.load_state_dict(origin.trunk.state_dict())
     return model
+
+
+def let_learn(model: Model, config: FinetuneConfig, seed: int) -> None:
+    """Lets all of a model learn, or its head alone (``freeze``), or that and adapters in its trunk (``lora``)."""
+    if config.freeze == "trunk":
+        model.trunk.requires_grad_(False)
+    if config.lora is not None:
+        from myna.model.lora import adapt
+
+        adapt(model, seed=seed, **config.lora.model_dump(exclude={"merge"}))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from myna.corpus.document import Corpus
-from myna.finetuning import FinetuneConfig, with_new_head
+from myna.finetuning import FinetuneConfig, let_learn, with_new_head
 from myna.huggingface.families import empty_model, with_head
 from myna.huggingface.folder import read_settings
 from myna.inference.predict import predictions
@@ -128,8 +128,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     task = kind(tokenizer, model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
-    if config.freeze == "trunk":
-        model.trunk.requires_grad_(False)
+    let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
     judged = task.items(splits.validation, "window", Ledger())
 
