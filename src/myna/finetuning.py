@@ -32,6 +32,7 @@ _FOR = {
     "r_drop": ("classification", "multilabel", "pairs"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
+    "teacher": (*_LABELS, "regression"),
 }
 
 
@@ -66,7 +67,9 @@ class FinetuneConfig(TrainingConfig):
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
-    lora: Lora | None = setting(None, "low-rank adapters learn, and the head: lora = {} with their usual sizes", "added")
+    lora: Lora | None = setting(
+        None, "low-rank adapters learn, and the head: lora = {} with their usual sizes", "added"
+    )
     teacher: str | None = setting(
         None, "a model to learn from beside the labels: a [finetune] table's name, or a model's folder", "added"
     )
@@ -87,6 +90,11 @@ class FinetuneConfig(TrainingConfig):
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
                 raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
         return self
+
+    @property
+    def teacher_name(self) -> str | None:
+        """The teacher, a table of ``[finetune]`` by its bare name."""
+        return None if self.teacher is None else self.teacher.removeprefix("finetune.")
 
     @model_validator(mode="before")
     @classmethod
@@ -121,10 +129,12 @@ def finetune(
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
     seconds: float | None = None,
+    teacher: Path | None = None,
 ) -> Ledger:
     """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
-    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer.
+    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer. ``teacher`` is the folder of the
+    model that it learns from beside the labels, where the table names one.
 
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
@@ -132,9 +142,12 @@ def finetune(
     from myna.corpus.document import Corpus
     from myna.huggingface.adapters import lay_out
     from myna.huggingface.folder import write_model_folder
+    from myna.huggingface.weights import weights_hash
+    from myna.inference.loaded import load
     from myna.inference.predict import predictions
     from myna.model.lora import merge
     from myna.tasks import find_task
+    from myna.tasks.distillation import taught
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tasks.task import Adjustable
     from myna.tokens.tokenizer import Tokenizer
@@ -159,6 +172,9 @@ def finetune(
         task.adjust(config, trained, model)
     let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
+    if teacher is not None:
+        report("the teacher answers", 0.0)
+        items = taught(load(teacher), task, items)
     # Judged over all of each text, whatever training leaves out of a long one.
     held_out = task.items(splits.validation, "window", ledger)
 
@@ -174,6 +190,8 @@ def finetune(
         "seed": seed,
         "start": start,
     }
+    if teacher is not None:
+        identity["settings"] = {**result_settings(config), "start_from": None, "teacher": weights_hash(teacher)}
     progress = train(
         model,
         task,
@@ -202,6 +220,8 @@ def finetune(
         "best": progress.best,
         "lineage": lineage,
     }
+    if config.teacher is not None:
+        described["teacher"] = config.teacher
     if isinstance(task, Adjustable):
         task.settle(model)
         described["decoding"] = task.remembered()

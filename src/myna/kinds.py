@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from myna.corpus.sources import source_files
 from myna.errors import InputError
+from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
@@ -25,7 +26,7 @@ from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
 
-Table = TypeVar("Table", TokenizerConfig, PretrainConfig)
+Table = TypeVar("Table", TokenizerConfig, PretrainConfig, FinetuneConfig)
 
 _VERSION = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
@@ -129,24 +130,28 @@ def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
 
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    for name, config in recipe.finetune.items():
+    for name, config in _ancestors_first(recipe.finetune, lambda config: config.teacher_name).items():
         start = _start(config.start_from, "pretrain", recipe.pretrain)
+        taught = _start(config.teacher_name, "finetune", recipe.finetune)
+        named = {} if taught.inputs or not taught.sources else {"teacher": None}
         own = () if config.tokenizer is None else (f"tokenizer.{config.tokenizer}",)
         needs[name] = Needs(
-            {**_settings(config), **start.settings},
-            (f"corpus.{config.corpus}", *start.inputs, *own),
-            start.sources,
+            {**_settings(config), **start.settings, **named},
+            (f"corpus.{config.corpus}", *start.inputs, *own, *taught.inputs),
+            (*start.sources, *((f"teacher/{name}", path) for name, path in taught.sources)),
             recipe.seed if config.seed is None else config.seed,
         )
     return needs
 
 
-def _ancestors_first(tables: Mapping[str, Table]) -> dict[str, Table]:
+def _ancestors_first(
+    tables: Mapping[str, Table], ancestor: Callable[[Table], str | None] = lambda config: config.start_from
+) -> dict[str, Table]:
     """The tables of a kind in their order, but each behind the one that it starts from."""
     ordered: dict[str, Table] = {}
 
     def place(name: str) -> None:
-        start = tables[name].start_from
+        start = ancestor(tables[name])
         if start is not None and start in tables and name not in ordered:
             place(start)
         ordered[name] = tables[name]
@@ -267,7 +272,20 @@ def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
         start_from = run / "tokenizer" / str(config.tokenizer)
     else:
         start_from = _model_of(recipe, run, config.start_from)
-    return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report, seconds)
+    teacher = config.teacher_name
+    if teacher is not None:
+        own = run / "finetune" / teacher / "model"
+        place = own if teacher in recipe.finetune else Path(teacher)
+    return finetune(
+        config,
+        run / "corpus" / config.corpus,
+        start_from,
+        folder,
+        recipe.seed,
+        report,
+        seconds,
+        None if teacher is None else place,
+    )
 
 
 def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

@@ -33,7 +33,9 @@ _TASKS = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS", "causal": "CAUSAL_LM", "s
 _PLAIN = {"peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False}
 
 
-def lay_out(model: Model, base: Path, rank: int, alpha: float, dropout: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def lay_out(
+    model: Model, base: Path, rank: int, alpha: float, dropout: float
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Takes the adapters off a model, and gives their ``adapter_config.json`` and the tensors of their file.
 
     Where the family keeps in one matrix what has adapters of its own here, they become one adapter of their ranks' sum.

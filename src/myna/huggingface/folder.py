@@ -55,7 +55,7 @@ Adapters = tuple[dict[str, Any], dict[str, Tensor]]
 def write_model_folder(
     folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any], adapters: Adapters | None = None
 ) -> None:
-    """Writes the model, or its ``adapters`` alone, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
+    """Writes the model, or only its ``adapters``, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
     named = _tokenizer_settings(tokenizer_folder)
     with files.new_folder(folder) as place:
         content = {

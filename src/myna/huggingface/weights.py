@@ -136,7 +136,7 @@ def weights_hash(folder: Path) -> str:
 def write_weights(
     folder: Path, tensors: Mapping[str, Tensor], shard_size: int | None = None, single: str = SINGLE
 ) -> None:
-    """Writes ``model.safetensors``, or another ``single`` file; beyond ``shard_size`` bytes several files and their index."""
+    """Writes the file ``single``; beyond ``shard_size`` bytes several files and their index."""
     shards: list[dict[str, Tensor]] = [{}]
     room = shard_size
     for name, tensor in tensors.items():

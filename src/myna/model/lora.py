@@ -55,9 +55,10 @@ class LowRank(Linear):
 
 
 def adapt(model: Model, of: Sequence[str], rank: int, alpha: float, dropout: float, seed: int) -> None:
-    """Lets nothing of the trunk learn but changes of ``rank`` of the matrices ``of`` (``PARTS``), times alpha / rank.
+    """Lets nothing of the trunk learn but changes of ``rank`` of the matrices ``of``, times alpha / rank.
 
-    An :class:`InputError` where the model has none of one of them.
+    ``of`` names query, key, value, output (of what mixes positions), feed_forward; one that the model has nowhere is an
+    :class:`InputError`.
     """
     model.trunk.requires_grad_(False)
     found: set[str] = set()
@@ -102,10 +103,11 @@ def merge(model: Model) -> None:
 def _matrices(block: Block) -> Iterator[tuple[nn.Module, str, dict[str, slice]]]:
     """The matrices of a layer that can be adapted: whose they are, their name, and their rows by part."""
     mixer, inner = block.mixer, block.feed_forward
-    if isinstance(mixer, Heads):
-        query, key = mixer.width, mixer.kv_heads * (mixer.width // mixer.heads)
+    heads = mixer if isinstance(mixer, Heads) else getattr(mixer, "attention", None)
+    if isinstance(heads, Heads):
+        query, key = heads.width, heads.kv_heads * (heads.width // heads.heads)
         ends = {"query": (0, query), "key": (query, query + key), "value": (query + key, query + 2 * key)}
-        yield mixer, "projection", {part: slice(*bounds) for part, bounds in ends.items()}
+        yield heads, "projection", {part: slice(*bounds) for part, bounds in ends.items()}
     for owner, name, part in ((mixer, "output", "output"), (inner, "inner", "feed_forward")):
         yield owner, name, {part: slice(0, getattr(owner, name).out_features)}
     yield inner, "output", {"feed_forward": slice(0, inner.output.out_features)}
