@@ -93,8 +93,7 @@ class Heads(nn.Module):
         projected = self.projection(hidden, reach.keys).view(hidden.shape[0], sum(self.sizes), -1)
         queries, keys, values = projected.split(self.sizes, dim=1)
         if self.query_norm is not None and self.key_norm is not None:
-            kept = self.projection.weight.dtype
-            queries, keys = self.query_norm(queries.to(kept)), self.key_norm(keys.to(kept))
+            queries, keys = _normed(self.query_norm, queries), _normed(self.key_norm, keys)
         if reach.rotation is not None:
             queries, keys = rotate(queries, reach.rotation), rotate(keys, reach.rotation)
         # Under autocast norms and rotations give float32, and a kernel takes all of one type.
@@ -150,6 +149,14 @@ class Heads(nn.Module):
         shares = shares.view(documents, length, heads, total).transpose(1, 2)
         result: Tensor = shares @ values
         return result
+
+
+def _normed(norm: nn.Module, heads: Tensor) -> Tensor:
+    """The norm of heads, in the type of its weight: under autocast they come in another."""
+    weight = norm.weight
+    assert isinstance(weight, Tensor)
+    result: Tensor = norm(heads.to(weight.dtype))
+    return result
 
 
 class Attention(Heads):
