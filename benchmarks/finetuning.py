@@ -6,7 +6,7 @@ A BERT of width 256, 4 layers and 4 heads learns to tell good reviews from bad o
 ``examples/data.py reviews`` (fetched into ``data/`` where they are not), in pieces of 8,000, cut to 256. Both sides
 read the same texts in the same pieces, have weights of their own at random, take a step on 32 examples with AdamW and a
 clipped gradient, and drop 0.1 at embeddings, residual sums and the head; attention drops nothing, or the peer would
-leave its fused kernel. Float32. That both learn the same is shown by ``tests/training/test_equal_learning.py``.
+leave its fused kernel. Float32. That both learn the same is shown by ``tests/training/test_equal_finetuning.py``.
 
 ``reviews-padded``: the peer pads each batch to its longest text, as people run it. ``reviews-grouped``: its batches are
 grouped by length too. ``reviews-lora``: the first, ours with adapters of rank 8 beside queries and values.
