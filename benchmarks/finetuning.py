@@ -101,6 +101,7 @@ def ours(lora: bool) -> Iterator[int]:
 
     from myna import randomness
     from myna.finetuning import FinetuneConfig
+    from myna.huggingface.families import with_head
     from myna.model.heads import build
     from myna.model.lora import adapt
     from myna.presets import model_config
@@ -116,7 +117,7 @@ def ours(lora: bool) -> Iterator[int]:
     examples = [Example(review["text"], str(n), label=review["label"]) for n, review in enumerate(reviews)]
     sizes = {"hidden_size": WIDTH, "layers": LAYERS, "heads": HEADS, "feed_forward_size": 4 * WIDTH}
     described = model_config("bert-mini", VOCABULARY, **sizes, maximum_length=LONGEST, dropout=0.1)
-    model = build(described, "sequence", LABELS)
+    model = build(with_head(described, "masked", "sequence"), "sequence", LABELS)
     config = FinetuneConfig(task="classification", corpus="reviews", start_from="here", steps=1000, learning_rate=1e-3)
     task = Classification(Tokenizer.open(folder), LABELS, LONGEST)
     task.adjust(config, examples, model)

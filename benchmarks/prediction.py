@@ -77,6 +77,7 @@ def material(folder: Path) -> None:
     """Writes the model."""
     from transformers import BertTokenizerFast
 
+    from myna.huggingface.families import with_head
     from myna.huggingface.folder import write_model_folder
     from myna.model.heads import build
     from myna.presets import model_config
@@ -84,7 +85,8 @@ def material(folder: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{n}" for n in range(VOCABULARY - 5)]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder / "tokenizer")
-    model = build(model_config("bert-base", VOCABULARY), "sequence", ("negative", "positive"), seed=1)
+    described = with_head(model_config("bert-base", VOCABULARY), "masked", "sequence")
+    model = build(described, "sequence", ("negative", "positive"), seed=1)
     write_model_folder(folder / "model", model, folder / "tokenizer", {"task": "classification"})
 
 

@@ -16,6 +16,7 @@ from myna.errors import InputError
 from myna.finetuning import FinetuneConfig, finetune
 from myna.huggingface.adapters import lay_out
 from myna.huggingface.conversion import convert
+from myna.huggingface.families import family_of, with_head
 from myna.huggingface.folder import open_model_folder, read_model_folder, write_model_folder
 from myna.inference.loaded import load
 from myna.model.config import ModelConfig
@@ -31,11 +32,14 @@ from ..test_finetuning import CLASSIFICATION, moods
 
 ALL = ["query", "key", "value", "output", "feed_forward"]
 SIZES = {"hidden_size": 32, "layers": 2, "heads": 4, "feed_forward_size": 48, "maximum_length": 24}
+SIZES |= {"initializer_range": 0.2}
 TEXTS = [np.array([2, 7, 9, 11, 3]), np.array([2, 8, 3]), np.array([2, 8, 30, 31, 32, 33, 3])]
 
 
 def described(family: str) -> ModelConfig:
-    return model_config(family, 60, **SIZES, **({"key_value_heads": 2} if family == "llama-1b" else {}))
+    kept = {"key_value_heads": 2} if family == "llama-1b" else {"layer_groups": 1} if family == "albert-base" else {}
+    plain = model_config(family, 60, **SIZES, **kept)
+    return with_head(plain, "causal" if plain.attention == "causal" else "masked", "sequence")
 
 
 def adapted(family: str, of: list[str] = ALL, dropout: float = 0.0) -> Model:
@@ -53,6 +57,7 @@ def adapted(family: str, of: list[str] = ALL, dropout: float = 0.0) -> Model:
 def test_merged_kept_apart_and_converted_it_gives_the_same_logits(tmp_path: Path, family: str) -> None:
     base, tokens = build(described(family), "sequence", ("a", "b"), seed=1).double(), flatten(TEXTS)
     tokenizer = tokenizer_folder(tmp_path / "tokenizer")
+    assert family_of(base.config, "sequence").model_type != "myna"
     write_model_folder(tmp_path / "base", base, tokenizer, {})
     model, apart = adapted(family), adapted(family)
     expected = model(tokens).detach()
