@@ -110,6 +110,7 @@ def ours(lora: bool) -> Iterator[int]:
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.batches import backward, make_batches
     from myna.training.machine import keep_freed_memory
+    from myna.training.measuring import usual_micro_batch
     from myna.training.optimizers import make_optimizer
 
     keep_freed_memory()
@@ -125,14 +126,14 @@ def ours(lora: bool) -> Iterator[int]:
         adapt(model, ["query", "value"], 8, 16.0, 0.0, seed=1)
     items = task.items(examples, "cut")
     optimizer = make_optimizer(dict(model.named_parameters()), config)
-    step = 0
+    micro_batch_tokens, step = usual_micro_batch(model), 0
 
     def train(steps: int) -> int:
         nonlocal step
         for _ in range(steps):
             chosen = np.arange(step * BATCH, (step + 1) * BATCH) % len(items)
             key = randomness.key(1, "step", step)
-            batches = make_batches(task, items, chosen.tolist(), config.micro_batch_tokens, key)
+            batches = make_batches(task, items, chosen.tolist(), micro_batch_tokens, key)
             optimizer.zero_grad(set_to_none=True)
             backward(task, model, batches)
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
