@@ -48,15 +48,35 @@ def trainer(work: Work, grouped: bool = False, bf16: bool = False) -> Iterator[i
         hidden_dropout_prob=DROPOUT,
         attention_probs_dropout_prob=0.0,
     )
-    data = [{"input_ids": [2, *t.tolist(), 3], "attention_mask": [1] * (len(t) + 2)} for t in work.texts()]
+    return paused(
+        work.steps_a_round,
+        lambda inputs: int(inputs["attention_mask"].sum()),
+        {
+            "per_device_train_batch_size": work.documents,
+            "train_sampling_strategy": "group_by_length" if grouped else "random",
+            "bf16": bf16,
+        },
+        model=transformers.BertForMaskedLM(config),
+        train_dataset=[{"input_ids": [2, *t.tolist(), 3], "attention_mask": [1] * (len(t) + 2)} for t in work.texts()],
+        data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15),
+    )
+
+
+def paused(steps: int, units: Callable[[Any], int], arguments: dict[str, Any], **parts: Any) -> Iterator[int]:
+    """transformers' Trainer, paused between rounds of ``steps``, of which each gives its ``units(inputs)`` added up.
+
+    ``arguments`` are those of the training besides what no measurement wants, ``parts`` those of the Trainer.
+    """
+    import transformers
+
     asked: queue.Queue[int] = queue.Queue()
     done: queue.Queue[int] = queue.Queue()
 
     class Counting(transformers.Trainer):
-        tokens = 0
+        units = 0
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **named: Any) -> Any:
-            self.tokens += int(inputs["attention_mask"].sum())
+            self.units += units(inputs)
             return super().compute_loss(model, inputs, *args, **named)
 
     class Paused(transformers.TrainerCallback):
@@ -65,37 +85,29 @@ def trainer(work: Work, grouped: bool = False, bf16: bool = False) -> Iterator[i
         def on_step_end(self, *_: Any, **__: Any) -> None:
             self.left -= 1
             if self.left == 0:
-                done.put(run.tokens)
-                self.left, run.tokens = asked.get(), 0
+                done.put(run.units)
+                self.left, run.units = asked.get(), 0
 
-    arguments = transformers.TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=work.documents,
-        train_sampling_strategy="group_by_length" if grouped else "random",
-        bf16=bf16,
+    given = transformers.TrainingArguments(
+        output_dir=tempfile.mkdtemp(),
         max_steps=100_000,
         save_strategy="no",
         logging_strategy="no",
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
+        **arguments,
     )
-    run = Counting(
-        model=transformers.BertForMaskedLM(config),
-        args=arguments,
-        train_dataset=data,
-        data_collator=transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15),
-        callbacks=[Paused()],
-    )
+    run = Counting(args=given, callbacks=[Paused()], **parts)
     threading.Thread(target=run.train, daemon=True).start()
     done.get()
 
-    def paused() -> Iterator[int]:
+    def rounds() -> Iterator[int]:
         while True:
-            asked.put(work.steps_a_round)
+            asked.put(steps)
             yield done.get()
 
-    return paused()
+    return rounds()
 
 
 def plain_loop(work: Work, nano: bool, compiled: bool = False, bf16: bool = False) -> Iterator[int]:

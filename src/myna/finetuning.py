@@ -7,7 +7,7 @@ The epoch that is kept is the best on the validation split; the test split is ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,13 +17,11 @@ from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
 from myna.tasks import TASKS, WRITING, check_task_name
+from myna.tasks.settings import Distill, Lora
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
-    from myna.model.config import ModelConfig
-    from myna.model.heads import Model
-    from myna.origin import Origin
-    from myna.tasks.task import Task
+    pass
 
 VERSION = 3
 # A count beyond this is a slip: a seed was meant, and no number of trainings.
@@ -43,6 +41,7 @@ _FOR = {
     "threshold": ("multilabel",),
     **dict.fromkeys(("sentences", "sentence_share"), ("extraction",)),
     **dict.fromkeys(("read", "summarizer"), ("classification", "multilabel", "regression")),
+    "teacher": (*_LABELS, "regression"),
 }
 
 
@@ -140,6 +139,14 @@ class FinetuneConfig(TrainingConfig):
         """Nothing: of a fine-tuning its budget chooses the length alone."""
         return ()
 
+    lora: Lora | None = setting(
+        None, "low-rank adapters learn, and the head: lora = {} with their usual sizes", "added"
+    )
+    teacher: str | None = setting(
+        None, "a model to learn from beside the labels: a [finetune] table's name, or a model's folder", "added"
+    )
+    distill: Distill | None = setting(None, "how the teacher is learned from", "added")
+
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
         if (self.start_from is None) == (self.preset is None):
@@ -154,11 +161,20 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give sentences or sentence_share: one of the two")
         if isinstance(self.seeds, list) and self.seed is not None:
             raise ValueError("give seed or a list of seeds: one of the two")
+        if self.lora is not None and (self.preset is not None or self.from_scratch or self.freeze):
+            raise ValueError("lora adapts the weights of start_from: leave preset, from_scratch and freeze out")
+        if self.distill is not None and self.teacher is None:
+            raise ValueError("distill needs a teacher")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
                 raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
         return self
+
+    @property
+    def teacher_name(self) -> str | None:
+        """The teacher, a table of ``[finetune]`` by its bare name."""
+        return None if self.teacher is None else self.teacher.removeprefix("finetune.")
 
     @model_validator(mode="before")
     @classmethod
@@ -194,20 +210,28 @@ def finetune(
     report: Callable[[str, float], None] = lambda what, share: None,
     seconds: float | None = None,
     summarizer: Path | None = None,
+    teacher: Path | None = None,
 ) -> Ledger:
     """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
     Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer. ``summarizer`` is the folder of
-    the model that makes the summaries that it reads, and is copied into its own.
+    the model that makes the summaries that it reads, and is copied into its own; ``teacher`` that of the model that it
+    learns from beside the labels.
 
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
     from myna.evaluation.abstaining import calibrate
+    from myna.huggingface.adapters import lay_out
     from myna.huggingface.folder import read_facts, write_model_folder
+    from myna.huggingface.weights import weights_hash
+    from myna.inference.loaded import load
     from myna.inference.predict import BATCH_TOKENS, predictions
+    from myna.learner import let_learn, made_for, read_origin
+    from myna.model.lora import merge
     from myna.tasks import find_task
+    from myna.tasks.distillation import taught
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tasks.reading import SUMMARIZER, summaries_by
     from myna.tasks.task import Adjustable, Writes
@@ -224,9 +248,9 @@ def finetune(
     beside = counts(splits.train)
     ledger.dropped("beyond training_examples", **{unit: n - counts(trained)[unit] for unit, n in beside.items()})
     ledger.kept(**counts(splits.test))
-    origin = _origin(config, start_from, seed)
+    origin = read_origin(config, start_from, seed)
     start = None if config.from_scratch else origin.weights or None
-    lineage = origin.lineage if config.preset is None else []
+    weights, lineage = origin.weights, origin.lineage if config.preset is None else []
     model = made_for(kind, origin.model, splits.names, config, seed, start_from)
     del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
@@ -235,9 +259,11 @@ def finetune(
     within = {} if summarizer is None else {SUMMARIZER: summarizer}
     if isinstance(task, WholeTexts) and summarizer is not None:
         task.summarize = summaries_by(summarizer)
-    if config.freeze == "trunk":
-        model.trunk.requires_grad_(False)
+    let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
+    if teacher is not None:
+        report("the teacher answers", 0.0)
+        items = taught(load(teacher), task, items)
     # Judged over all of each text, whatever training leaves out of a long one.
     held_out = task.items(splits.validation, "window", ledger)
 
@@ -256,6 +282,8 @@ def finetune(
         "start": start,
         **{name: read_facts(other).get("files") for name, other in within.items()},
     }
+    if teacher is not None:
+        identity["settings"] = {**result_settings(config), "start_from": None, "teacher": weights_hash(teacher)}
     progress = train(
         model,
         task,
@@ -284,87 +312,20 @@ def finetune(
         "best": progress.best,
         "lineage": lineage,
     }
+    if config.teacher is not None:
+        described["teacher"] = config.teacher
     if isinstance(task, Adjustable):
         task.settle(model)
         described |= calibrate(task, splits.validation, predictions(model, task, held_out))
         described["decoding"] = task.remembered()
     template = getattr(task, "chat_template", None)
-    write_model_folder(folder / "model", model, start_from, described, template, within)
+    adapters = None
+    if config.lora is not None and config.lora.merge:
+        merge(model)
+    elif config.lora is not None:
+        described["base"] = weights
+        adapters = lay_out(model, start_from, config.lora.rank, config.lora.alpha, config.lora.dropout)
+    write_model_folder(folder / "model", model, start_from, described, template, within, adapters)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
-
-
-def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
-    """The model to start from: that of a folder, or a new one with a tokenizer of its own."""
-    from myna.model.heads import build
-    from myna.origin import Origin
-    from myna.presets import model_config
-    from myna.tokens.tokenizer import Tokenizer
-
-    if config.preset is None:
-        return Origin.read(start_from)
-    described = model_config(config.preset, Tokenizer.open(start_from).vocabulary_size)
-    return Origin(start_from, build(described, language_kind(described), seed=seed), {}, "")
-
-
-def language_kind(described: ModelConfig) -> str:
-    """The kind of language model that a description is, where nobody says another."""
-    if described.decoder_layers:
-        return "sequence_to_sequence"
-    return "causal" if described.attention == "causal" else "masked"
-
-
-def made_for(
-    task: type[Task], origin: Model, names: Iterable[str], config: FinetuneConfig, seed: int, where: Path
-) -> Model:
-    """The model that learns a task: ``origin`` itself where it writes, else its trunk under a new head."""
-    if task.head == "language":
-        return as_writer(origin, config, seed, where)
-    return with_new_head(origin, task.head, task.labels_of(names), config, seed, where)
-
-
-def as_writer(origin: Model, config: FinetuneConfig, seed: int, where: Path) -> Model:
-    """A language model with the weights of ``origin`` or, ``from_scratch``, new ones; with a pointer if asked for."""
-    from myna.model.heads import build
-
-    if origin.kind not in ("causal", "sequence_to_sequence"):
-        what = f"the task {config.task} needs a model that writes, and this is none"
-        raise InputError(what, where=where, remedy="start from a decoder or an encoder-decoder")
-    if config.pointer and not origin.config.decoder_layers:
-        what = "pointer is for an encoder-decoder, and this is a decoder"
-        raise InputError(what, where=where, remedy="take pointer out, or start from an encoder-decoder")
-    changes: dict[str, Any] = {} if config.dropout is None else {"dropout": config.dropout}
-    changes |= {} if config.pointer is None else {"pointer": config.pointer or None}
-    model = build(origin.config.model_copy(update=changes), origin.kind, seed=seed)
-    if not config.from_scratch:
-        kept = {name: tensor for name, tensor in origin.state_dict().items() if name in model.state_dict()}
-        model.load_state_dict({**model.state_dict(), **kept})
-    return model
-
-
-def with_new_head(
-    origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
-) -> Model:
-    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""
-    from myna.huggingface.families import with_head
-    from myna.model.heads import build
-
-    if origin.config.decoder_layers:
-        what = f"the task {config.task} needs a model of one stack, and this is an encoder-decoder"
-        raise InputError(what, where=where, remedy="start from a model with objective = masked")
-    causal = origin.config.attention == "causal"
-    if causal and config.pooling == "first":
-        what = "the first token of a decoder sees nothing of the text"
-        raise InputError(what, where=where, remedy='choose pooling = "last" or "mean"')
-    # What was trained to see both ways, and a prefix alone, sees both ways here: the weights are the same.
-    seen = {} if causal else {"attention": "bidirectional"}
-    described = with_head(origin.config.model_copy(update=seen), origin.kind, head)
-    changes = {} if config.dropout is None else {"dropout": config.dropout}
-    pooled = {} if config.pooling is None else {"pooling": config.pooling}
-    headed = described.head.model_copy(update=changes | pooled)
-    described = described.model_copy(update={**changes, "head": headed})
-    model = build(described, head, labels, seed)
-    if not config.from_scratch:
-        model.trunk.load_state_dict(origin.trunk.state_dict())
-    return model

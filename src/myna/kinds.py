@@ -27,7 +27,7 @@ from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
 
-Table = TypeVar("Table", TokenizerConfig, PretrainConfig)
+Table = TypeVar("Table", TokenizerConfig, PretrainConfig, FinetuneConfig)
 
 _VERSION = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
@@ -131,17 +131,23 @@ def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
 
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    # What makes the summaries that another reads is trained before it.
-    tables = one_by_one(recipe).finetune
+    # Who teaches, and what makes the summaries that another reads, is trained before.
+    tables = _ancestors_first(one_by_one(recipe).finetune, lambda config: config.teacher_name)
     for name, config in sorted(tables.items(), key=lambda item: item[1].summarizer is not None):
         start = _start(config.start_from, "pretrain", recipe.pretrain)
+        taught = _start(config.teacher_name, "finetune", recipe.finetune)
+        named = {} if taught.inputs or not taught.sources else {"teacher": None}
         own = () if config.tokenizer is None else (f"tokenizer.{config.tokenizer}",)
         reader = _start(config.summarizer, "finetune", recipe.finetune)
         unnamed = {"summarizer": None} if reader.settings else {}
         needs[name] = Needs(
-            {**_settings(config), **start.settings, **unnamed},
-            (f"corpus.{config.corpus}", *start.inputs, *own, *reader.inputs),
-            (*start.sources, *((f"summarizer/{file}", path) for file, path in reader.sources)),
+            {**_settings(config), **start.settings, **named, **unnamed},
+            (f"corpus.{config.corpus}", *start.inputs, *own, *reader.inputs, *taught.inputs),
+            (
+                *start.sources,
+                *((f"summarizer/{file}", path) for file, path in reader.sources),
+                *((f"teacher/{file}", path) for file, path in taught.sources),
+            ),
             recipe.seed if config.seed is None else config.seed,
         )
     return needs
@@ -155,12 +161,14 @@ def _best_of_seeds(recipe: Recipe) -> dict[str, Needs]:
     }
 
 
-def _ancestors_first(tables: Mapping[str, Table]) -> dict[str, Table]:
+def _ancestors_first(
+    tables: Mapping[str, Table], ancestor: Callable[[Table], str | None] = lambda config: config.start_from
+) -> dict[str, Table]:
     """The tables of a kind in their order, but each behind the one that it starts from."""
     ordered: dict[str, Table] = {}
 
     def place(name: str) -> None:
-        start = tables[name].start_from
+        start = ancestor(tables[name])
         if start is not None and start in tables and name not in ordered:
             place(start)
         ordered[name] = tables[name]
@@ -307,12 +315,24 @@ def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
         start_from = run / "tokenizer" / str(config.tokenizer)
     else:
         start_from = _model_of(recipe, run, config.start_from)
-    summarizer = None if config.summarizer is None else Path(config.summarizer)
-    if config.summarizer in recipe.finetune:
-        summarizer = run / "finetune" / config.summarizer / "model"
     return finetune(
-        config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report, seconds, summarizer
+        config,
+        run / "corpus" / config.corpus,
+        start_from,
+        folder,
+        recipe.seed,
+        report,
+        seconds,
+        _finetuned(recipe, run, config.summarizer),
+        _finetuned(recipe, run, config.teacher_name),
     )
+
+
+def _finetuned(recipe: Recipe, run: Path, name: str | None) -> Path | None:
+    """The folder of a model that a ``[finetune]`` table makes, or that is named by its folder."""
+    if name is None:
+        return None
+    return run / "finetune" / name / "model" if name in recipe.finetune else Path(name)
 
 
 def _keep_best_of_seeds(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

@@ -9,7 +9,6 @@ model lie far from zero, by how rare a piece is, and every new word would begin 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from myna import files
 from myna.errors import InputError
 from myna.huggingface.families import with_head
 from myna.huggingface.folder import read_model_folder
-from myna.huggingface.weights import weight_files
+from myna.huggingface.weights import weights_hash
 from myna.model.config import ModelConfig
 from myna.model.heads import Model, build
 from myna.settings import reason
@@ -107,12 +105,6 @@ def changed(config: ModelConfig, parts: Mapping[str, Any]) -> ModelConfig:
         return ModelConfig(**{**config.model_dump(), **parts})
     except ValidationError as error:
         raise InputError(reason(error)) from None
-
-
-def weights_hash(folder: Path) -> str:
-    """The SHA-256 of a folder's weights: of its one file, or of the hashes of several."""
-    hashes = [files.sha256(path) for path in weight_files(folder)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _is_blank(head: torch.nn.Module) -> bool:

@@ -239,6 +239,12 @@ def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
         )
         for name, corpus in recipe.corpus.items()
     }
+    finetune = {
+        name: config
+        if config.teacher_name is None or config.teacher_name in recipe.finetune
+        else config.model_copy(update={"teacher": whole(config.teacher_name)})
+        for name, config in recipe.finetune.items()
+    }
     started = {
         kind: {
             name: config
@@ -249,7 +255,7 @@ def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
         for kind, tables, known in (
             ("tokenizer", recipe.tokenizer, recipe.tokenizer),
             ("pretrain", recipe.pretrain, recipe.pretrain),
-            ("finetune", recipe.finetune, recipe.pretrain),
+            ("finetune", finetune, recipe.pretrain),
         )
     }
     for name, config in recipe.finetune.items():

@@ -69,6 +69,7 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
                 yield Problem(
                     (*place, "seeds"), f'there is a table "{own}" too, as one of its seeds would be', "rename it"
                 )
+        yield from _unknown_teacher(recipe, name, folder)
         if name in recipe.pretrain:
             yield Problem(
                 place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
@@ -110,6 +111,24 @@ def _no_summarizer(recipe: Recipe, summarizer: str, folder: Path, place: KeyPath
         yield Problem(place, f'"{summarizer}" is neither a [finetune] table nor a folder of such a model', remedy)
     elif files.read_object(known).get("kind") != "sentences":
         yield Problem(place, f'the model in "{summarizer}" makes no summaries', remedy)
+
+
+def _unknown_teacher(recipe: Recipe, name: str, folder: Path) -> Iterator[Problem]:
+    """A teacher that is neither a table nor a folder, is for another task, or learns from whom it teaches."""
+    line, place = [name], ("finetune", name, "teacher")
+    while (teacher := recipe.finetune[line[-1]].teacher_name) in recipe.finetune:
+        if teacher in line:
+            yield Problem(place, "this is its own teacher", "name a model's folder, or another table")
+            return
+        line.append(teacher)
+    teacher = recipe.finetune[name].teacher_name
+    if teacher in recipe.finetune:
+        task = recipe.finetune[teacher].task
+        if task != recipe.finetune[name].task:
+            yield Problem(place, f"[finetune.{teacher}] is for task = {task}", "name a teacher for the same task")
+    elif teacher is not None and not (_below(folder, teacher) / "config.json").is_file():
+        what = f'"{teacher}" is neither a [finetune] table nor a model\'s folder'
+        yield Problem(place, what, near(teacher, recipe.finetune) or None)
 
 
 def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:

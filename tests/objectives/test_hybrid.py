@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from myna import randomness
-from myna.finetuning import FinetuneConfig, with_new_head
+from myna.finetuning import FinetuneConfig
+from myna.learner import with_new_head
 from myna.model.flat import Flat, flatten
 from myna.model.heads import Model, build
 from myna.objectives.hybrid import HybridLM

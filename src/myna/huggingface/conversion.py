@@ -21,7 +21,7 @@ from myna.errors import InputError
 from myna.huggingface.families import family_of, says, settings_of
 from myna.huggingface.folder import ModelFolder, fill, open_model_folder, to_json
 from myna.huggingface.layout import HARMLESS, TensorError
-from myna.huggingface.weights import INDEX, PICKLE, SINGLE, Weights, dtype_of, index_of, is_finite
+from myna.huggingface.weights import INDEX, PICKLE, SINGLE, Weights, dtype_of, index_of, is_adapted, is_finite
 
 # Files that go along as they are: tokenizers, how the model writes, and what is said of it.
 _KEPT = (
@@ -63,7 +63,7 @@ def convert(
     content = {name: (source / name).read_bytes() for name in _KEPT if (source / name).is_file()}
     content["config.json"] = to_json(_settings(found, tensors))
     facts = {"kind": found.model.kind, "labels": list(found.model.labels), **found.facts}
-    facts = {name: value for name, value in facts.items() if name not in ("format", "files")}
+    facts = {name: value for name, value in facts.items() if name not in ("format", "files", "base")}
     with files.new_folder(target) as place:
         fill(place, content, tensors, facts, size)
         written = sorted(path.name for path in place.iterdir())
@@ -127,7 +127,7 @@ def _bytes_of(size: str) -> int:
 
 
 def _has_safetensors(folder: Path) -> bool:
-    return (folder / SINGLE).is_file() or (folder / INDEX).is_file()
+    return (folder / SINGLE).is_file() or (folder / INDEX).is_file() or is_adapted(folder)
 
 
 def _read_pickles(folder: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from myna import files
 from myna.errors import InputError
 from myna.huggingface.families import empty_model, settings_of, tensors_of
 from myna.huggingface.layout import Family, TensorError, quoted
-from myna.huggingface.weights import Weights, write_weights
+from myna.huggingface.weights import ADAPTER_CONFIG, ADAPTERS, SINGLE, Weights, is_adapted, write_weights
 from myna.model.heads import Model
 
 FORMAT = 1
@@ -50,6 +50,10 @@ class ModelFolder:
         return next(row.theirs[0] for row, tensor in self.family.placed(self.model) if tensor is words)
 
 
+# ``adapter_config.json``, and the tensors of ``adapter_model.safetensors`` (``adapters.py``).
+Adapters = tuple[dict[str, Any], dict[str, Tensor]]
+
+
 def write_model_folder(
     folder: Path,
     model: Model,
@@ -57,8 +61,9 @@ def write_model_folder(
     facts: Mapping[str, Any],
     chat_template: str | None = None,
     within: Mapping[str, Path] = MappingProxyType({}),
+    adapters: Adapters | None = None,
 ) -> None:
-    """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card.
+    """Writes the model, or only its ``adapters``, whole or not at all. ``facts`` go into ``myna.json`` and the card.
 
     ``within`` are folders of other models that it needs, by the names that their copies have in its own.
     """
@@ -74,7 +79,11 @@ def write_model_folder(
             "tokenizer_config.json": to_json({**named, "model_max_length": model.config.maximum_length}),
             "README.md": _card(model, facts).encode(),
         }
-        fill(place, content, tensors_of(model), {"kind": model.kind, "labels": list(model.labels), **facts})
+        described = {"kind": model.kind, "labels": list(model.labels), **facts}
+        if adapters is None:
+            fill(place, content, tensors_of(model), described)
+        else:
+            fill(place, content | {ADAPTER_CONFIG: to_json(adapters[0])}, adapters[1], described, single=ADAPTERS)
 
 
 def fill(
@@ -83,12 +92,13 @@ def fill(
     tensors: Mapping[str, Tensor],
     facts: Mapping[str, Any],
     shard_size: int | None = None,
+    single: str = SINGLE,
 ) -> None:
     """Puts files, weights and last ``myna.json`` into a new folder; beyond ``shard_size`` bytes weights are cut."""
     for name, data in content.items():
         with files.open_new(place / name) as stream:
             stream.write(data)
-    write_weights(place, tensors, shard_size)
+    write_weights(place, tensors, shard_size, single)
     described = {"format": FORMAT, **facts, "files": files.manifest(place)}
     with files.open_new(place / "myna.json") as stream:
         stream.write(to_json(described))
@@ -115,6 +125,10 @@ def open_model_folder(
     folder = Path(folder)
     facts = read_facts(folder)
     settings = read_settings(folder)
+    if pickled is None and is_adapted(folder):
+        from myna.huggingface.adapters import open_adapted
+
+        return open_adapted(folder, settings, facts, dtype, wider)
     tensors = Weights(folder) if pickled is None else pickled
     if wider and isinstance(tensors, Weights) and "F64" in tensors.dtypes:
         dtype = torch.float64

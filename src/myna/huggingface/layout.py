@@ -247,7 +247,7 @@ class Family:
         for row, tensor in self.placed(model):
             if bare and row.ours.startswith("head."):
                 continue
-            sizes = _sizes(row, tensor.shape[0], model.config)
+            sizes = sizes_of(row, tensor.shape[0], model.config)
             for name, part in zip(row.theirs, torch.split(tensor.detach(), sizes), strict=True):
                 part = part.T if row.transposed else part
                 name = name.removeprefix(self.prefix) if bare else name
@@ -277,7 +277,7 @@ class Family:
             missing = next((name for name in row.theirs if name not in given), None)
             if missing is not None:
                 raise TensorError(missing, "is missing")
-            names, sizes = [given.pop(name) for name in row.theirs], _sizes(row, empty.shape[0], model.config)
+            names, sizes = [given.pop(name) for name in row.theirs], sizes_of(row, empty.shape[0], model.config)
             joined[row.ours] = functools.partial(_joined, row, tensors, names, empty.shape, sizes, dtype)
         for name, left in given.items():
             if not any(name.startswith(pattern) for pattern in self.unused):
@@ -300,7 +300,7 @@ class Family:
         return name if name in ends or any(other in name for other in others) else self.prefix + name
 
 
-def _sizes(row: Row, rows: int, config: ModelConfig) -> list[int]:
+def sizes_of(row: Row, rows: int, config: ModelConfig) -> list[int]:
     """How much of our tensor each of theirs is: heads of queries, of keys and of values, or equal parts."""
     if len(row.theirs) == 3 and config.key_value_heads is not None:
         keys = config.kv_heads * config.head_channels

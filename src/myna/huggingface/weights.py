@@ -6,6 +6,7 @@ a model takes little more memory than the model. No pickle is read.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -24,6 +25,7 @@ from myna.huggingface.layout import TensorError, shown
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE = "pytorch_model.bin"
+ADAPTERS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 # The types that weights may have, by their name in a file.
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -109,7 +111,7 @@ def dtype_of(name: str | torch.dtype) -> torch.dtype:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights of a folder, all of which are there."""
-    paths = sorted(set(_indexed(folder).values())) or [folder / SINGLE]
+    paths = sorted(set(_indexed(folder).values())) or [folder / (ADAPTERS if is_adapted(folder) else SINGLE)]
     for path in paths:
         if not os.path.isfile(path):
             what, remedy = "this file is missing (weights are read from safetensors only)", None
@@ -119,8 +121,22 @@ def weight_files(folder: Path) -> list[Path]:
     return paths
 
 
-def write_weights(folder: Path, tensors: Mapping[str, Tensor], shard_size: int | None = None) -> None:
-    """Writes ``model.safetensors``; beyond ``shard_size`` bytes several files and their index."""
+def is_adapted(folder: Path) -> bool:
+    """Whether a folder holds adapters, and not the weights that they stand on."""
+    here = (folder / ADAPTER_CONFIG).is_file()
+    return here and not (folder / SINGLE).is_file() and not (folder / INDEX).is_file()
+
+
+def weights_hash(folder: Path) -> str:
+    """The SHA-256 of a folder's weights: of its one file, or of the hashes of several."""
+    hashes = [files.sha256(path) for path in weight_files(folder)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def write_weights(
+    folder: Path, tensors: Mapping[str, Tensor], shard_size: int | None = None, single: str = SINGLE
+) -> None:
+    """Writes the file ``single``; beyond ``shard_size`` bytes several files and their index."""
     shards: list[dict[str, Tensor]] = [{}]
     room = shard_size
     for name, tensor in tensors.items():
@@ -131,7 +147,7 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], shard_size: int |
             room -= tensor.nbytes
         shards[-1][name] = tensor
     if len(shards) == 1:
-        _write_file(folder / SINGLE, tensors)
+        _write_file(folder / single, tensors)
         return
     places: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):

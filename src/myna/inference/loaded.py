@@ -21,6 +21,7 @@ from myna.inference.generate import Generated, generate, stream
 from myna.inference.manner import Manner, manner_of
 from myna.inference.options import Options, described
 from myna.inference.predict import BATCH_TOKENS, Asked, predict, predictions, unlabelled
+from myna.inference.quantize import quantize
 from myna.model.flat import Flat, flatten
 from myna.model.heads import LANGUAGE_KINDS, Model
 from myna.model.transformer import EncoderDecoder, Transformer
@@ -260,13 +261,15 @@ class Loaded:
 def load(folder: Path | str, dtype: str | torch.dtype | None = None) -> Loaded:
     """The model in a folder of ours, or in a bare one of Hugging Face, with or without a tokenizer.
 
-    ``dtype`` is ``float32``, ``bfloat16``, ``float16`` or ``float64``. None is float32, in which a processor is
-    fastest whatever the file holds, and float64 where that is what it holds. A folder that is missing, damaged or of
-    an unknown kind is an :class:`InputError` that says so.
+    ``dtype`` is ``float32``, ``bfloat16``, ``float16``, ``float64``, or ``int8``, which is float32 with the matrices of
+    the layers in whole numbers (:mod:`.quantize`). None is float32 whatever the file holds, and float64 where that is
+    what it holds. A folder that is missing, damaged or of an unknown kind is an :class:`InputError` that says so.
     """
     folder = Path(folder)
-    given = None if dtype is None else dtype_of(dtype)
+    given = None if dtype is None else dtype_of("float32" if dtype == "int8" else dtype)
     found = open_model_folder(folder, given or torch.float32, wider=given is None)
+    if dtype == "int8":
+        quantize(found.model)
     tokenizer = Tokenizer.open(folder) if (folder / "tokenizer.json").exists() else None
     rows = found.model.config.vocabulary_size
     if tokenizer is not None and tokenizer.vocabulary_size > rows:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Never
 
 import torch
+from torch import Tensor
 
 from myna.corpus.messages import messages_of
 from myna.corpus.words import join
@@ -31,6 +32,11 @@ def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = 
     """What the model says of each example of ``items``. At most ``batch_tokens`` are computed at a time."""
     if isinstance(task, Writes):
         return task.write(model, items, batch_tokens)
+    return task.decode(items, outputs_of(model, task, items, batch_tokens))
+
+
+def outputs_of(model: Model, task: Task, items: TaskItems, batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
+    """The logits of each item, ``(outputs, labels)``, in their order."""
     outputs = [torch.empty(0)] * len(items)
     with torch.inference_mode():
         for chosen in micro_batches(items.lengths, batch_tokens):
@@ -38,7 +44,7 @@ def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = 
             parts = torch.split(task.outputs(model, batch), [len(items[i].targets) for i in chosen])
             for i, part in zip(chosen, parts, strict=True):
                 outputs[i] = part
-    return task.decode(items, outputs)
+    return outputs
 
 
 def predict(

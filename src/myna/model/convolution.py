@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from myna.model.cache import Inputs, LayerState
 from myna.model.config import ModelConfig
 from myna.model.flat import Run, document_lengths
+from myna.model.layers import Linear
 from myna.model.mixers import Heads
 from myna.model.positions import Reach
 
@@ -116,14 +117,14 @@ class Convolution(nn.Module):
         self.kernel_size, self.causal = config.kernel_size, config.attention == "causal"
         self.projection = nn.Linear(config.hidden_size, 2 * config.hidden_size, bias=config.projection_bias)
         self.depthwise = Depthwise(config.hidden_size, config.kernel_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.output_bias)
+        self.output = Linear(config.hidden_size, config.hidden_size, bias=config.output_bias)
 
     def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
         """``(tokens, hidden)`` to ``(tokens, hidden)``."""
         values, gates = self.projection(hidden).chunk(2, dim=1)
         layout = Layout(reach.runs, self.kernel_size, self.causal, hidden.device)
         mixed = self.depthwise(layout.pad(values, None if state is None else state.convolution), layout)
-        result: Tensor = self.output(mixed * torch.sigmoid(gates))
+        result: Tensor = self.output(mixed * torch.sigmoid(gates), reach.keys)
         return result
 
 
@@ -145,7 +146,7 @@ class ConvolutionAttention(nn.Module):
         self.kernels = nn.Linear(half, heads * config.kernel_size)
         self.values = nn.Linear(config.hidden_size, half)
         self.sides = nn.Parameter(torch.zeros(2)) if config.side_weights else None
-        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=config.output_bias)
+        self.output = Linear(config.hidden_size, config.hidden_size, bias=config.output_bias)
 
     def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
         """``(tokens, hidden)`` to ``(tokens, hidden)``."""
@@ -162,5 +163,5 @@ class ConvolutionAttention(nn.Module):
         if self.sides is not None:
             weights = 2 * self.sides.softmax(0)
             attended, convolved = attended * weights[0], convolved * weights[1]
-        result: Tensor = self.output(torch.cat((attended, convolved), dim=1))
+        result: Tensor = self.output(torch.cat((attended, convolved), dim=1), reach.keys)
         return result

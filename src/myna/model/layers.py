@@ -34,6 +34,14 @@ class _DropAndAdd(torch.autograd.Function):
         return gradient, (gradient * kept).mul_(ctx.scale), None, None, None
 
 
+class Linear(nn.Linear):
+    """A matrix of a layer. It may be given the keys of its tokens, for what can stand in its place (``lora.py``)."""
+
+    def forward(self, input: Tensor, keys: Tensor | None = None) -> Tensor:
+        """``(tokens, inputs)`` to ``(tokens, outputs)``."""
+        return F.linear(input, self.weight, self.bias)
+
+
 class Dropout(nn.Module):
     """Dropout that depends on nothing but the token's key and the channel.
 
@@ -159,18 +167,18 @@ class FeedForward(nn.Module):
     def __init__(self, config: ModelConfig, place: int) -> None:
         super().__init__()
         size = config.feed_forward_size
-        self.inner = nn.Linear(config.hidden_size, 2 * size if config.gated else size, bias=config.feed_forward_bias)
-        self.output = nn.Linear(size, config.hidden_size, bias=config.feed_forward_bias)
+        self.inner = Linear(config.hidden_size, 2 * size if config.gated else size, bias=config.feed_forward_bias)
+        self.output = Linear(size, config.hidden_size, bias=config.feed_forward_bias)
         self.activation, self.gated = ACTIVATIONS[config.activation], config.gated
         self.dropout = Dropout(config.activation_dropout, size, place)
 
     def forward(self, hidden: Tensor, keys: Tensor | None) -> Tensor:
         """``(tokens, hidden)`` to ``(tokens, hidden)``; ``keys`` are those of the tokens, in training."""
-        inner = self.inner(hidden)
+        inner = self.inner(hidden, keys)
         if self.gated:
             first, second = inner.chunk(2, dim=1)
             inner = self.activation(first) * second
         else:
             inner = self.activation(inner)
-        result: Tensor = self.output(self.dropout(inner, keys))
+        result: Tensor = self.output(self.dropout(inner, keys), keys)
         return result

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from myna.model.cache import LayerState, Memory
 from myna.model.config import ModelConfig
 from myna.model.flat import Run
-from myna.model.layers import Dropout, make_norm
+from myna.model.layers import Dropout, Linear, make_norm
 from myna.model.positions import Reach, rotate
 
 _FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -82,7 +82,7 @@ class Heads(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.width = heads, kv_heads, heads * channels
         self.sizes = [heads, kv_heads, kv_heads]
-        self.projection = nn.Linear(config.hidden_size, sum(self.sizes) * channels, bias=config.projection_bias)
+        self.projection = Linear(config.hidden_size, sum(self.sizes) * channels, bias=config.projection_bias)
         self.scale = 1 / math.sqrt(channels) if config.attention_scale is None else config.attention_scale
         self.query_norm = make_norm(config, channels) if config.query_key_norm else None
         self.key_norm = make_norm(config, channels) if config.query_key_norm else None
@@ -90,11 +90,10 @@ class Heads(nn.Module):
 
     def project(self, hidden: Tensor, reach: Reach) -> tuple[Tensor, Tensor, Tensor]:
         """Queries ``(tokens, heads, channels)``, keys and values ``(tokens, kv_heads, channels)``."""
-        projected = self.projection(hidden).view(hidden.shape[0], sum(self.sizes), -1)
+        projected = self.projection(hidden, reach.keys).view(hidden.shape[0], sum(self.sizes), -1)
         queries, keys, values = projected.split(self.sizes, dim=1)
         if self.query_norm is not None and self.key_norm is not None:
-            kept = self.projection.weight.dtype
-            queries, keys = self.query_norm(queries.to(kept)), self.key_norm(keys.to(kept))
+            queries, keys = _normed(self.query_norm, queries), _normed(self.key_norm, keys)
         if reach.rotation is not None:
             queries, keys = rotate(queries, reach.rotation), rotate(keys, reach.rotation)
         # Under autocast norms and rotations give float32, and a kernel takes all of one type.
@@ -152,16 +151,25 @@ class Heads(nn.Module):
         return result
 
 
+def _normed(norm: nn.Module, heads: Tensor) -> Tensor:
+    """The norm of heads, in the type of its weight: under autocast they come in another."""
+    weight = norm.weight
+    assert isinstance(weight, Tensor)
+    result: Tensor = norm(heads.to(weight.dtype))
+    return result
+
+
 class Attention(Heads):
     """The mixer of attention: heads and their output layer."""
 
     def __init__(self, config: ModelConfig, place: int) -> None:
         super().__init__(config, place, config.heads, config.kv_heads, config.head_channels)
-        self.output = nn.Linear(self.width, config.hidden_size, bias=config.output_bias)
+        self.output = Linear(self.width, config.hidden_size, bias=config.output_bias)
 
     def forward(self, hidden: Tensor, reach: Reach, state: LayerState | None = None) -> Tensor:
         """``(tokens, hidden)`` to ``(tokens, hidden)``. With ``state`` the runs go on from what it holds."""
-        result: Tensor = self.output(self.attend(*self.project(hidden, reach), reach, state).flatten(1))
+        mixed = self.attend(*self.project(hidden, reach), reach, state).flatten(1)
+        result: Tensor = self.output(mixed, reach.keys)
         return result
 
 

@@ -187,14 +187,19 @@ def divergence(logits: Tensor, other: Tensor) -> Tensor:
 
 
 def distillation(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """The sum of the divergences of a student from its teacher (arXiv:1503.02531), in nats, times temperature².
+    """The sum of :func:`distillations`."""
+    return distillations(logits, teacher, temperature).sum()
+
+
+def distillations(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """The divergence of a student from its teacher (arXiv:1503.02531), ``(rows,)`` in nats, times temperature².
 
     ``logits`` and ``teacher`` are ``(rows, classes)``; the teacher gets no gradient. Both are divided by the
     ``temperature`` first; its square keeps the gradient's size.
     """
     student = (logits / temperature).log_softmax(1)
     wanted = (teacher.detach() / temperature).log_softmax(1)
-    return F.kl_div(student, wanted, reduction="sum", log_target=True) * temperature**2
+    return F.kl_div(student, wanted, reduction="none", log_target=True).sum(1) * temperature**2
 
 
 def contrastive(queries: Tensor, keys: Tensor, groups: Tensor, temperature: float = 0.05) -> Tensor:

@@ -137,7 +137,7 @@ class Mixture(LanguageObjective):
             first.positions,
             first.target,
             np.concatenate(owners) if owners else None,
-            tuple(parts),
+            parts=tuple(parts),
         )
 
     def loss(self, model: Model, batch: Batch) -> Loss:

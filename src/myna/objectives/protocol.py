@@ -52,7 +52,8 @@ class Batch:
     ``tokens`` are flat, in the order of the items; of an encoder-decoder they are the source, and ``target`` is what
     its decoder reads. ``targets`` are what is to be predicted, at the rows ``positions`` of the tokens (of the
     target's, where there is one), or one for each token (or document) where that is None. ``counts`` are the targets
-    of each term. ``owners`` says which item of the batch each target is of, ``(targets,)``.
+    of each term. ``owners`` says which item of the batch each target is of, ``(targets,)``;
+    ``taught``, ``(targets, labels)``, what a teacher says instead.
     """
 
     tokens: Flat
@@ -61,6 +62,7 @@ class Batch:
     positions: Tensor | None = None
     target: Flat | None = None
     owners: NDArray[np.int64] | None = None
+    taught: Tensor | None = None
 
     @property
     def size(self) -> int:

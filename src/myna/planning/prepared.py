@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from myna.corpus.document import Corpus
-from myna.finetuning import FinetuneConfig, language_kind, made_for
+from myna.finetuning import FinetuneConfig
 from myna.huggingface.families import empty_model, with_head
 from myna.huggingface.folder import read_settings
 from myna.inference.predict import BATCH_TOKENS, predictions
+from myna.learner import language_kind, let_learn, made_for
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
@@ -128,8 +129,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     task = kind(tokenizer, model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
-    if config.freeze == "trunk":
-        model.trunk.requires_grad_(False)
+    let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
     judged = task.items(splits.validation, "window", Ledger())
 

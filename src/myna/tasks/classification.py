@@ -16,6 +16,7 @@ from myna.errors import InputError
 from myna.evaluation.calibration import Sureness, temperature_of, tempered
 from myna.evaluation.metrics import accuracy, confusion, macro_f1
 from myna.model.heads import Model
+from myna.objectives.losses import distillations
 from myna.tasks.examples import Example
 from myna.tasks.learning import Learning, divergence
 from myna.tasks.task import UNKNOWN
@@ -58,6 +59,10 @@ class OneLabel:
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropies in nats."""
         return self.learning.nats(logits, targets)
+
+    def distances(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """In nats; see :func:`~myna.objectives.losses.distillations`."""
+        return distillations(logits, taught, temperature)
 
     def divergence(self, logits: Tensor, other: Tensor) -> Tensor:
         """In nats."""

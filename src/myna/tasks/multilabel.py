@@ -16,6 +16,7 @@ from myna.corpus.document import Document
 from myna.evaluation.calibration import Sureness, temperature_of, tempered
 from myna.evaluation.metrics import exact_match, label_counts, macro_f1_of_labels, micro_f1_of_labels
 from myna.model.heads import Model
+from myna.objectives.losses import distillations
 from myna.tasks.classification import several, unknown_label
 from myna.tasks.examples import Example
 from myna.tasks.learning import Learning, share_to_learn
@@ -73,6 +74,11 @@ class SeveralLabels:
         if self.learning.class_weights is not None:
             nats = torch.where(wanted > 0, nats * self.learning.class_weights.to(nats.dtype), nats)
         return nats.sum(1)
+
+    def distances(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """In nats, summed over the labels, each of which is there or not: its logit against zero."""
+        ours, theirs = (torch.stack([x, torch.zeros_like(x)], 2).flatten(0, 1) for x in (logits, taught.to(logits)))
+        return distillations(ours, theirs, temperature).view(logits.shape).sum(1)
 
     def divergence(self, logits: Tensor, other: Tensor) -> Tensor:
         """The mean of both Kullback-Leibler divergences of each label, summed, in nats."""

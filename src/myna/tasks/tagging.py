@@ -22,10 +22,12 @@ from myna.evaluation.metrics import entity_counts, micro_f1, precision, recall
 from myna.ledger import Ledger
 from myna.model.flat import flatten
 from myna.model.heads import Model
+from myna.objectives.losses import distillation
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example
 from myna.tasks.learning import Learning
-from myna.tasks.task import UNKNOWN, Item, TaskItems, framed
+from myna.tasks.settings import Distill
+from myna.tasks.task import UNKNOWN, Item, TaskItems, framed, taught_of
 from myna.tasks.units import Bounds, sentences, tags_of, units
 from myna.tasks.viterbi import best_paths, name_of, spans_of, transitions
 from myna.tasks.windows import TooLong, Window, fit
@@ -63,6 +65,7 @@ class Tagging:
     """See :class:`~myna.tasks.task.Task`."""
 
     head = "token"
+    distill = Distill()
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
         self.tokenizer, self.labels, self.room = tokenizer, tuple(labels), maximum_length - 2
@@ -156,6 +159,7 @@ class Tagging:
             torch.from_numpy(targets),
             {"tagging": int((targets != UNKNOWN).sum())},
             torch.from_numpy(np.concatenate(rows)),
+            taught=taught_of(items),
         )
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
@@ -171,6 +175,9 @@ class Tagging:
         if not bool(known.all()):
             logits, targets = logits[known], targets[known]
         total = self.learning.nats(logits, targets).sum()
+        if batch.taught is not None:
+            apart = distillation(logits, batch.taught[known], self.distill.temperature)
+            total = torch.lerp(total, apart.to(total.dtype), self.distill.weight)
         return Loss((Term("tagging", total, batch.counts["tagging"]),))
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -183,6 +190,7 @@ class Tagging:
         known = np.concatenate([np.zeros(0, np.int64), *numbers])
         often = np.bincount(known[known != UNKNOWN], minlength=len(self.labels))
         self.learning = Learning.of(config, self.labels, often.tolist())
+        self.distill = config.distill or Distill()
 
     def settle(self, model: Model) -> None:
         """Nothing is beside the model."""

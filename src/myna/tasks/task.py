@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -41,6 +42,7 @@ class Item:
     its outputs should have, or ``UNKNOWN`` (of several labels ``(1, labels)``, of a number the number). ``rows``,
     ``(outputs,)``, are the tokens where a token head gives these outputs, and None for a sequence head, which has one
     output. ``windows`` says how many its example gave; ``segments``, ``(tokens,)``, which text of a pair a token is of.
+    ``taught``, ``(outputs, labels)``, are a teacher's logits, where there is one.
     """
 
     example: int
@@ -49,6 +51,7 @@ class Item:
     rows: NDArray[np.int64] | None = None
     windows: int = 1
     segments: NDArray[np.int64] | None = None
+    taught: NDArray[np.float32] | None = None
 
 
 class TaskItems:
@@ -85,6 +88,12 @@ def framed(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> NDArray[np.int64]:
     """The ids between the tokens that begin and end every text, ``(tokens + 2,)``; one less where none begins it."""
     before = [] if tokenizer.start is None else [tokenizer.start]
     return np.concatenate([before, ids, [tokenizer.end]]).astype(np.int64)
+
+
+def taught_of(items: Sequence[Item]) -> Tensor | None:
+    """What a teacher says of some items, ``(outputs, labels)``."""
+    given = [item.taught for item in items if item.taught is not None]
+    return torch.from_numpy(np.concatenate(given)) if given else None
 
 
 class Prediction(Protocol):

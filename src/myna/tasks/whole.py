@@ -23,7 +23,8 @@ from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example, counts
 from myna.tasks.learning import dropped_otherwise
 from myna.tasks.reading import Read, Summarize
-from myna.tasks.task import LEFT_OUT, Item, TaskItems, framed
+from myna.tasks.settings import Distill
+from myna.tasks.task import LEFT_OUT, Item, TaskItems, framed, taught_of
 from myna.tasks.windows import TooLong, fit, fit_pair
 from myna.tokens.encoding import Encoding, encode
 from myna.tokens.tokenizer import Tokenizer
@@ -55,6 +56,9 @@ class Answers(Protocol):
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each row, ``(rows,)``, of ``logits (rows, labels)``."""
+
+    def distances(self, logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        """How far each row, ``(rows,)``, is from what a teacher says, ``taught (rows, labels)``."""
 
     def divergence(self, logits: Tensor, other: Tensor) -> Tensor | None:
         """How far two answers to the same rows are apart, ``(rows,)``; None where nobody asks (R-Drop)."""
@@ -91,6 +95,7 @@ class WholeTexts:
     read: Read = "whole"
     # Makes the summary that is read; without it (before there is one, in a plan) the first window is.
     summarize: Summarize | None = None
+    distill = Distill()
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
         self.tokenizer, self.labels, self.maximum_length = tokenizer, tuple(labels), maximum_length
@@ -163,6 +168,7 @@ class WholeTexts:
             tokens,
             torch.from_numpy(np.concatenate([item.targets for item in items])),
             {self.name: total, "r_drop": total} if self.r_drop else {self.name: total},
+            taught=taught_of(items),
             shares=shares,
         )
 
@@ -177,12 +183,12 @@ class WholeTexts:
         assert isinstance(batch, WeighedBatch)
         assert batch.shares is not None
         logits = self.outputs(model, batch)
-        losses = self.answers.losses(logits, batch.targets)
+        losses = self._losses(logits, batch)
         shares = batch.shares.to(losses.dtype)
         if not self.r_drop:
             return Loss((Term(self.name, losses @ shares, batch.counts[self.name]),))
         again = self.outputs(model, dropped_otherwise(batch))
-        both = (losses + self.answers.losses(again, batch.targets)) / 2
+        both = (losses + self._losses(again, batch)) / 2
         apart = self.answers.divergence(logits, again)
         assert apart is not None
         return Loss(
@@ -191,6 +197,13 @@ class WholeTexts:
                 Term("r_drop", apart @ shares, batch.counts["r_drop"], self.r_drop),
             )
         )
+
+    def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        losses = self.answers.losses(logits, batch.targets)
+        if batch.taught is None:
+            return losses
+        apart = self.answers.distances(logits, batch.taught, self.distill.temperature)
+        return torch.lerp(losses, apart.to(losses.dtype), self.distill.weight)
 
     def modules(self) -> Mapping[str, nn.Module]:
         """Nothing beside the model."""
@@ -207,6 +220,7 @@ class WholeTexts:
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """See :class:`~myna.tasks.task.Adjustable`."""
         self.r_drop, self.read = config.r_drop, config.read or "whole"
+        self.distill = config.distill or Distill()
         self.answers.adjust(config, examples, model)
 
     def settle(self, model: Model) -> None:
