@@ -32,6 +32,17 @@ def pairs(count: int) -> list[dict[str, Any]]:
     return [{"source": f"{n} {n + 1}", "target": f"好{n % 7}"} for n in range(count)]
 
 
+def others(row: dict[str, Any], count: int = 60) -> list[dict[str, Any]]:
+    """So many rows of the same columns, with different texts."""
+
+    def other(value: Any, n: int) -> Any:
+        if isinstance(value, list):
+            return [{**message, "content": f"{message['content']}{n}"} for message in value]
+        return f"{value}{n}"
+
+    return [{name: other(value, n) for name, value in row.items()} for n in range(count)]
+
+
 # ------------------------------------------------------------------------------------------------------ the columns
 
 
@@ -46,7 +57,7 @@ def pairs(count: int) -> list[dict[str, Any]]:
     ],
 )
 def test_columns_are_taken_by_their_usual_names(write: Any, task: str, row: Any, columns: Any, said: str) -> None:
-    composed = compose(task, "gpt-micro", write("a.jsonl", jsonl(*[row] * 3)))
+    composed = compose(task, "gpt-micro", write("a.jsonl", jsonl(*others(row))))
     (source,) = composed.recipe.corpus["examples"].sources
     assert (source.text_column, source.target_column, source.messages_column) == columns
     assert composed.recipe.tokenizer["pieces"].kind == "byte_bpe"
@@ -55,9 +66,8 @@ def test_columns_are_taken_by_their_usual_names(write: Any, task: str, row: Any,
 
 def test_a_source_for_what_is_generated_is_named(write: Any) -> None:
     changes = ["text_column=title", "target_column=text"]
-    composed = compose(
-        "generation", "bart-micro", write("a.jsonl", jsonl({"title": "a", "text": "b"})), changes=changes
-    )
+    rows = others({"title": "a", "text": "b"})
+    composed = compose("generation", "bart-micro", write("a.jsonl", jsonl(*rows)), changes=changes)
     (source,) = composed.recipe.corpus["examples"].sources
     assert (source.text_column, source.target_column) == ("title", "text")
 

@@ -7,7 +7,7 @@ where every command of Myna reads them. No pickle is read from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from myna import files
 from myna.errors import InputError
 from myna.fitting import fit_model, open_model, read_files, write_files
+from myna.given import asked_of, classes_of, name_of, number_of, plain, rows_of, tagged_rows
 from myna.inference.predict import unlabelled
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             "format": _FORMAT,
             "estimator": type(self).__name__,
             "parameters": self.get_params(deep=False),
-            "classes": _plain(getattr(self, "classes_", ())),
+            "classes": plain(getattr(self, "classes_", ())),
         }
         try:
             content = json.dumps(about, ensure_ascii=False, indent=1)
@@ -164,7 +165,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _examples(self, texts: Any) -> list[Example]:
         """What is asked, without answers; an :class:`InputError` for what the model does not read."""
-        reads, asked = self._loaded().reads, _asked(texts)
+        reads, asked = self._loaded().reads, asked_of(texts)
         for number, each in enumerate(asked, 1):
             if (reads == "pairs") != isinstance(each, tuple) or (isinstance(each, list) and reads != "words"):
                 remedy = {"pairs": "give pairs of texts, as tuples", "texts": "give strings"}.get(reads, "give lists")
@@ -221,11 +222,11 @@ class TextClassifier(ClassifierMixin, TextEstimator):  # type: ignore[misc]
 
         Raises an :class:`InputError` for what cannot be learned from: an empty text, a label that occurs once.
         """
-        rows, classes = _rows(X, y, "label", _name), _classes(y)
-        others = None if validation is None else _rows(*validation, "label", _name)
+        rows, classes = rows_of(X, y, "label", name_of), classes_of(y)
+        others = None if validation is None else rows_of(*validation, "label", name_of)
         weights = self.class_weights
         if isinstance(weights, Mapping):
-            weights = {_name(each): weight for each, weight in weights.items()}
+            weights = {name_of(each): weight for each, weight in weights.items()}
         settings = {"class_weights": weights, "label_smoothing": self.label_smoothing, "label_column": "label"}
         self._fit("pairs" if "pair" in rows[0] else "classification", rows, others, classes, **settings)
         return self
@@ -243,9 +244,9 @@ class TextClassifier(ClassifierMixin, TextEstimator):  # type: ignore[misc]
         return whole[:, self._columns]
 
     def _take_labels(self, labels: tuple[str, ...], classes: Sequence[Any] | None) -> None:
-        known = [each for each in (labels if classes is None else classes) if _name(each) in labels]
+        known = [each for each in (labels if classes is None else classes) if name_of(each) in labels]
         self.classes_ = np.array(known)
-        self._columns = [labels.index(_name(each)) for each in known]
+        self._columns = [labels.index(name_of(each)) for each in known]
 
     def _check_task(self, opened: Loaded) -> None:
         from myna.tasks.classification import Classified
@@ -261,8 +262,8 @@ class TextRegressor(RegressorMixin, TextEstimator):  # type: ignore[misc]
 
         Raises an :class:`InputError` for what cannot be learned from, as an empty text or a number that is none.
         """
-        rows = _rows(X, y, "value", _number)
-        others = None if validation is None else _rows(*validation, "value", _number)
+        rows = rows_of(X, y, "value", number_of)
+        others = None if validation is None else rows_of(*validation, "value", number_of)
         self._fit("pairs" if "pair" in rows[0] else "regression", rows, others, value_column="value")
         return self
 
@@ -288,8 +289,8 @@ class TokenTagger(TextEstimator):
 
         Raises an :class:`InputError` for what cannot be learned from, as a text with more words than tags.
         """
-        others = None if validation is None else _tagged(*validation)
-        self._fit("tagging", _tagged(X, y), others)
+        others = None if validation is None else tagged_rows(*validation)
+        self._fit("tagging", tagged_rows(X, y), others)
         return self
 
     def predict(self, X: Any) -> list[list[str]]:
@@ -302,7 +303,7 @@ class TokenTagger(TextEstimator):
 
     def score(self, X: Any, y: Any) -> float:
         """The score that chooses the best epoch in training, of the tags ``y``."""
-        examples, tags = self._examples(X), [tuple(row["tags"]) for row in _tagged(X, y)]
+        examples, tags = self._examples(X), [tuple(row["tags"]) for row in tagged_rows(X, y)]
         right = [replace(example, tags=own) for example, own in zip(examples, tags, strict=True)]
         loaded = self._loaded()
         return loaded.task.metrics(right, loaded.predict_examples(examples))["score"]
@@ -323,91 +324,3 @@ def _check(opened: Loaded, kind: type, name: str) -> None:
     if not isinstance(said, kind):
         what = f"this model is for {opened.facts.get('task', 'another task')}, which a {name} is not"
         raise InputError(what, where=opened.folder, remedy="use myna.load, which takes any model")
-
-
-def _listed(values: Any, what: str) -> list[Any]:
-    """The values of a list, an array or a column of a table, one for each text."""
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise InputError(f"{what} are {type(values).__name__}", remedy="give a list, with one for each text")
-    dimensions = getattr(values, "ndim", 1)
-    if dimensions != 1:
-        raise InputError(f"{what} have {dimensions} dimensions", remedy="give one column")
-    return list(values)
-
-
-def _asked(texts: Any) -> list[Any]:
-    """Texts, pairs of them as tuples, or lists of words, as plain values; an :class:`InputError` for what is none."""
-    found = [_plain_text(text) for text in _listed(texts, "texts")]
-    if not found:
-        raise InputError("there are no texts", remedy="give at least one")
-    for number, text in enumerate(found, 1):
-        if isinstance(text, tuple) and len(text) != 2:
-            raise InputError(f"text {number} is a tuple of {len(text)}", remedy="give two texts, or a list of words")
-    unlabelled(found)
-    return found
-
-
-def _plain_text(text: Any) -> Any:
-    """Strings and lists of NumPy's as those of Python; what is no text as it is."""
-    if isinstance(text, (list, np.ndarray)):
-        return [str(word) if isinstance(word, str) else word for word in text]
-    return str(text) if isinstance(text, str) else text
-
-
-def _rows(X: Any, y: Any, name: str, plain: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    """The rows of a table: each text, or pair of texts, with its answer."""
-    texts, answers = _asked(X), _answers(X, y)
-    if len({type(text) for text in texts}) > 1 or isinstance(texts[0], list):
-        raise InputError("texts are of several kinds, or lists of words", remedy="give strings, or pairs of them")
-    names = ("text",) if isinstance(texts[0], str) else ("text", "pair")
-    parts = [dict(zip(names, [text] if isinstance(text, str) else text, strict=True)) for text in texts]
-    return [{**part, name: plain(answer)} for part, answer in zip(parts, answers, strict=True)]
-
-
-def _tagged(X: Any, y: Any) -> list[dict[str, Any]]:
-    """The rows of a table of words with their tags."""
-    texts, tags = _asked(X), [_listed(each, "the tags of a text") for each in _answers(X, y)]
-    for number, (words, own) in enumerate(zip(texts, tags, strict=True), 1):
-        if not isinstance(words, list):
-            raise InputError(f"text {number} is no list of words", remedy="cut it into words")
-        if len(words) != len(own):
-            raise InputError(f"text {number} has {len(words)} words and {len(own)} tags", remedy="give each one tag")
-    return [{"tokens": words, "tags": list(map(str, own))} for words, own in zip(texts, tags, strict=True)]
-
-
-def _answers(X: Any, y: Any) -> list[Any]:
-    answers, count = _listed(y, "labels"), len(_listed(X, "texts"))
-    if len(answers) != count:
-        raise InputError(f"there are {count} texts and {len(answers)} labels", remedy="give one label for each text")
-    return answers
-
-
-def _plain(values: Any) -> list[Any]:
-    """As JSON has them."""
-    return [value.item() if isinstance(value, np.generic) else value for value in values]
-
-
-def _name(label: Any) -> str:
-    """What the model calls a class."""
-    (label,) = _plain([label])
-    if not isinstance(label, (str, int, float)) or label != label:
-        raise InputError(f"a label is {label!r}", remedy="give each text a string or a number")
-    return str(label)
-
-
-def _number(value: Any) -> float:
-    (value,) = _plain([value])
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InputError(f"a value is {value!r}, not a number", remedy="give each text a number")
-    return float(value)
-
-
-def _classes(y: Any) -> list[Any]:
-    """The classes, sorted; an :class:`InputError` where two would have one name, or cannot be sorted."""
-    try:
-        found = _plain(sorted(set(_plain(_listed(y, "labels")))))
-    except TypeError:
-        raise InputError("labels are of several types", remedy="give all as strings, or all as numbers") from None
-    if len(set(map(_name, found))) < len(found):
-        raise InputError("two labels have the same name", remedy="give all as strings, or all as numbers")
-    return found

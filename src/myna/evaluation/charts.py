@@ -115,7 +115,7 @@ def _thinned(points: Points) -> Points:
 
 def _axis(low: float, high: float, count: int) -> tuple[float, float, list[float]]:
     """Round bounds around ``low`` … ``high``, and about ``count`` round steps between them."""
-    if not (high - low) / count > 0:  # one value, or two nearer than numbers can be divided
+    if not (high - low) / count > 1e-300:  # one value, or two nearer than numbers can be divided
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / count
     power = 10 ** math.floor(math.log10(rough))
