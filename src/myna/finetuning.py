@@ -7,7 +7,7 @@ The epoch that is kept is the best on the validation split; the test split is ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,7 @@ from myna.training.settings import TrainingConfig
 if TYPE_CHECKING:
     from myna.model.heads import Model
     from myna.origin import Origin
+    from myna.tasks.task import Task
 
 VERSION = 2
 # Which tasks an option is for; a task of somebody's own takes what it likes.
@@ -29,6 +30,8 @@ _LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
 _FOR = {
     **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
     "r_drop": ("classification", "multilabel", "pairs"),
+    "crf": ("tagging", "words"),
+    "scheme": ("tagging", "words"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
 }
@@ -61,6 +64,10 @@ class FinetuneConfig(TrainingConfig):
     )
     label_smoothing: float = setting(0.0, "share of the target that is spread over all labels", ge=0, lt=1)
     focal: float = setting(0.0, "gamma of the focal loss: what is easy counts less", ge=0)
+    crf: bool | None = setting(None, "tags are learned with what they say of their neighbours (a CRF)", affects="added")
+    scheme: Literal["bio", "bioes"] | None = setting(
+        None, "the tags of spans within the model; bioes also marks where one ends (default: bio)", affects="added"
+    )
     r_drop: float = setting(0.0, "weight of R-Drop: two readings under two dropouts shall agree", ge=0)
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
@@ -76,6 +83,9 @@ class FinetuneConfig(TrainingConfig):
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
                 raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
+        for name in ("class_weights", "label_smoothing", "focal") if self.crf else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"a CRF is learned by whole sentences: {name} does not go with crf")
         return self
 
     @model_validator(mode="before")
@@ -140,7 +150,7 @@ def finetune(
     origin = _origin(config, start_from, seed)
     start = None if config.from_scratch else origin.weights or None
     lineage = origin.lineage if config.preset is None else []
-    model = with_new_head(origin.model, kind.head, kind.labels_of(splits.names), config, seed, start_from)
+    model = with_new_head(origin.model, kind.head, labels_for(config, kind, splits.names), config, seed, start_from)
     del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
@@ -194,10 +204,22 @@ def finetune(
     if isinstance(task, Adjustable):
         task.settle(model)
         described["decoding"] = task.remembered()
+    if config.crf:
+        described["crf"] = (
+            "its scores stand in myna.json, where other libraries do not look: they read the tagger alone"
+        )
     write_model_folder(folder / "model", model, start_from, described)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
+
+
+def labels_for(config: FinetuneConfig, kind: type[Task], names: Iterable[str]) -> tuple[str, ...]:
+    """The labels of the model that a training makes, for the names that labels have in the examples."""
+    from myna.tasks.tagging import Tagging
+
+    labels = kind.labels_of(names)
+    return kind.in_scheme(labels) if config.scheme == "bioes" and issubclass(kind, Tagging) else labels
 
 
 def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:

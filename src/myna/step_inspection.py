@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myna.errors import InputError
-from myna.finetuning import FinetuneConfig
+from myna.finetuning import FinetuneConfig, labels_for
 from myna.ledger import Ledger
 from myna.planning.budget import settled
 from myna.pretraining import PretrainConfig, make_objective, training_items
@@ -160,7 +160,7 @@ def _finetuning(
     tokenizer, kind, ledger = Tokenizer.open(start), find_task(config.task), Ledger()
     splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
     trained = choose(splits.train, config.training_examples or len(splits.train), seed)
-    task = kind(tokenizer, kind.labels_of(splits.names), longest)
+    task = kind(tokenizer, labels_for(config, kind, splits.names), longest)
     items = task.items(trained, config.too_long, ledger)
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
     shown = []

@@ -133,7 +133,9 @@ def finding(model: ModelFacts, say: Phrase) -> Finding | None:
     value = read.text(entry["value"])
     if read.unit == "bits":
         value = say("bits", value=value)
-    labels = [label.removeprefix("B-") for label in model.labels if label != "O" and not label.startswith("I-")]
+    labels = [
+        label.removeprefix("B-") for label in model.labels if label != "O" and not label.startswith(("I-", "E-", "S-"))
+    ]
     does = say(
         f"does.{kind_of(model)}",
         labels=listed(say, labels if len(labels) <= 6 else [*labels[:5], "…"]),

@@ -23,7 +23,7 @@ from myna.tasks.multilabel import Labelled
 from myna.tasks.regression import Valued
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
-from myna.tasks.words import TaggedWords, are_bio, words_of
+from myna.tasks.words import TaggedWords, words_of
 
 # Scores, and what ``details.json`` has; of the model, examples, predictions, the seed and the simple methods.
 Judged = tuple[Scores, dict[str, Any]]
@@ -122,7 +122,7 @@ def _judge_words(
     everyone: dict[str, Sequence[Sequence[str]]] = {"": [each.tags for each in said]}
     everyone |= simple.tags(examples) if simple else {}
     scores, rows = Scores(seed), []
-    if are_bio(loaded.labels):
+    if all(each.spans is not None for each in said):
         bounds = [words_of(example) for example in examples]
         marked = [spans_of(tags, line) for tags, line in zip(expected, bounds, strict=True)]
         spans = {

@@ -27,7 +27,7 @@ from myna.tasks.examples import Example, choose, counts, read_examples, read_spl
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.regression import VALUE
 from myna.tasks.tagging import Tagging
-from myna.tasks.words import TagsOfWords, are_bio
+from myna.tasks.words import TagsOfWords
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -85,7 +85,7 @@ def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
 
 def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
     """How a file of examples is read: its tags as those of the model."""
-    plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
+    plain = isinstance(loaded.task, TagsOfWords) and not loaded.task.marks_spans
     return SourceConfig(path=str(data), tags="plain" if plain else "spans")
 
 

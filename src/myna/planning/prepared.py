@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from myna.corpus.document import Corpus
-from myna.finetuning import FinetuneConfig, with_new_head
+from myna.finetuning import FinetuneConfig, labels_for, with_new_head
 from myna.huggingface.families import empty_model, with_head
 from myna.huggingface.folder import read_settings
 from myna.inference.predict import predictions
@@ -124,7 +124,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     tokenizer = Tokenizer.open(_tokenizer_folder(recipe, run, config))
     blank = config.model_copy(update={"from_scratch": True})
     origin = _origin(recipe, run, config, tokenizer, exact)
-    model = with_new_head(origin, kind.head, kind.labels_of(splits.names), blank, seed, run)
+    model = with_new_head(origin, kind.head, labels_for(config, kind, splits.names), blank, seed, run)
     task = kind(tokenizer, model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
