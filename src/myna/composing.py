@@ -37,6 +37,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "regression": (("text", "value"),),
     "pairs": (("text", "pair", "label"), ("text", "pair", "value")),
     "tagging": (("tokens", "tags"),),
+    "segmentation": (("tokens",),),
+    "questions": (("text", "pair", "answer"),),
 }
 _VOCABULARY = 8_000
 # What --set may say of how files are read; which files they are, and for which split, the options say.
@@ -181,6 +183,13 @@ def _source(
     sample, where = sample_of(source)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
         return source, ("text", "spans"), "tagging"
+    if task == "segmentation":
+        source = source.model_copy(update={"tags": "plain"})  # If there are any, they are not looked at.
+        return (
+            (source if formats == {"conll"} else guess_columns(source, FIELDS[task][0], sample, where)[0]),
+            ("tokens",),
+            task,
+        )
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
@@ -260,7 +269,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     )
             names = _names(row, fields)
             if names is None:
-                what = f"this row has no {' and '.join(fields[1:])}"
+                what = f"this row has no {' and '.join(fields[1:] or fields)}"
                 remedy = "give every row one, or take it out"
                 raise InputError(what, where=file, line=row.line, remedy=remedy)
             for name in names:
@@ -294,8 +303,12 @@ def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
         return None if row.label is None else (row.label,)
     if "labels" in fields:
         return row.labels
+    if "answer" in fields:
+        return None if row.spans is None else ["answer"] * bool(row.spans)
     if "spans" in fields or row.spans is not None:
         return None if row.spans is None else [span.label for span in row.spans]
+    if "tags" not in fields:
+        return None if row.words is None else ["word"] * len(row.words)
     return row.words.tags if row.words is not None and any(row.words.tags) else None
 
 
@@ -305,7 +318,7 @@ def _table(task: str, name: str, sources: dict[Split, SourceConfig], seen: _Seen
         "sources": [{key: value for key, value in source.items() if value is not None} for source in written],
         # Rows were chosen by somebody: none is left out for what it is made of.
         "noise": 1.0,
-        "words": "given" if task == "words" else "segment",
+        "words": "given" if task in ("words", "segmentation") else "segment",
         "stratify": True,
     }
     return {

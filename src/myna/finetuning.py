@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 VERSION = 2
 # Which tasks an option is for; a task of somebody's own takes what it likes.
-_LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
+_LABELS = ("classification", "multilabel", "pairs", "tagging", "words", "segmentation")
 _FOR = {
     **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
     "r_drop": ("classification", "multilabel", "pairs"),
-    "crf": ("tagging", "words"),
+    "crf": ("tagging", "words", "segmentation"),
     "scheme": ("tagging", "words"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
@@ -41,8 +41,8 @@ class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
     task: str = setting(
-        description="classification, multilabel, regression, pairs, tagging, words, or a task of your own as "
-        "my_module:MyTask"
+        description="classification, multilabel, regression, pairs, tagging, words, segmentation, questions, or a task "
+        "of your own as my_module:MyTask"
     )
     corpus: str = setting(description="the corpus with the labels")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")

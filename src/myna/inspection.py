@@ -73,7 +73,8 @@ def has_task(folder: Path) -> bool:
     """Whether a model's folder holds a fine-tuned model, and no language model."""
     files.check_folder(folder)
     kind = _facts(folder).get("kind") or _architecture(files.read_object(folder / "config.json"))
-    return kind in ("sequence", "token") or kind.endswith(("SequenceClassification", "TokenClassification"))
+    heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
+    return kind in ("sequence", "token", "span") or kind.endswith(heads)
 
 
 def scores_of(run: Path) -> dict[str, Any]:

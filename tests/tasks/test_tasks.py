@@ -21,6 +21,7 @@ from myna.tasks import TASKS, check_task_name, find_task
 from myna.tasks.classification import Classification
 from myna.tasks.examples import Example, counts
 from myna.tasks.regression import VALUE, Valued
+from myna.tasks.segmentation import Segmentation
 from myna.tasks.tagging import Tagging
 from myna.tasks.task import Task
 from myna.tokens.tokenizer import Tokenizer
@@ -35,6 +36,8 @@ LABELS = {
     "pairs": ("no", "yes"),
     "tagging": Tagging.labels_of(["PER", "LOC"]),
     "words": ("adjective", "noun", "verb"),
+    "segmentation": Segmentation.labels_of([]),
+    "questions": ("start", "end"),
 }
 
 
@@ -64,6 +67,13 @@ def random_examples(name: str, count: int, seed: int = 3, longest: int = 70) -> 
             examples.append(Example(text, f"{number}", labels=tuple(chosen)))
         elif name == "regression":
             examples.append(Example(text, f"{number}", value=float(draw.normal())))
+        elif name == "questions":
+            place = int(draw.integers(0, len(text) - 3))
+            spans = (Span(place, place + 3, "answer"),) if draw.random() < 0.8 else ()
+            examples.append(Example(text, f"{number}", pair=text[::-1][:9].strip(), spans=spans))
+        elif name == "segmentation":
+            spans = tuple(Span(match.start(), match.end(), "W") for match in re.finditer(r"\S{1,3}", text))
+            examples.append(Example(text, f"{number}", spans=spans))
         elif name == "words":
             words = tuple((match.start(), match.end()) for match in re.finditer(r"\S{1,3}", text))
             tags = tuple(str(tag) for tag in draw.choice(LABELS[name], len(words)))
@@ -127,7 +137,7 @@ def test_the_ledger_balances_whatever_is_left_out(tokenizer: Tokenizer, too_long
         # Every window has the two tokens around it, that of a pair one more between.
         assert int(items.lengths.max(initial=0)) <= 24
         if too_long != "window":
-            around = 3 if name == "pairs" else 2
+            around = 3 if name in ("pairs", "questions") else 2
             assert ledger.to_dict()["kept"].get("tokens", 0) == int((items.lengths - around).sum())
         else:
             assert ledger.to_dict()["kept"]["examples"] == 8

@@ -50,7 +50,9 @@ def run(
 
 @app.command()
 def finetune(
-    task: Annotated[str, typer.Argument(help="classification, multilabel, regression, pairs or tagging.")],
+    task: Annotated[
+        str, typer.Argument(help="classification, multilabel, regression, pairs, tagging … (docs/tasks.md).")
+    ],
     model: Annotated[str, typer.Option(help="A model's folder, or a preset as bert-mini.", show_default=False)],
     train: Annotated[Path, typer.Option(help="Examples: .jsonl .csv .tsv .conll .parquet, or a folder of datasets.")],
     to: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],

@@ -25,7 +25,7 @@ _NOT_OPTIONS = ("model", "prompt", "samples", "as_json")
 def predict(
     model: Model,
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
-    pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text of a pair, or the question.")] = None,
     file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
 ) -> None:

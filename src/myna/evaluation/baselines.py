@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -214,6 +214,36 @@ def known_names(
     occurrences = Counter(text[start:end] for text, places in _matches(texts, names) for start, end in places)
     sure = {name: label for name, label in names.items() if 2 * labels[name].total() >= occurrences[name]}
     return [[(start, end, sure[text[start:end]]) for start, end in places] for text, places in _matches(others, sure)]
+
+
+def likest_sentence(
+    texts: Iterable[str], asked: Iterable[tuple[Sequence[str], str]], cut: Callable[[str], Sequence[str]]
+) -> list[str]:
+    """Of each text, given as its sentences, the one that shares most with its question.
+
+    A word that both have counts as much as it is rare: the logarithm of its share of the training ``texts``. ``cut``
+    gives the words of a text. Of sentences that share as much the shortest is taken.
+    """
+    cuts = [set(cut(text)) for text in texts]
+    seen = Counter(word for words in cuts for word in words)
+
+    def likeness(sentence: str, question: set[str]) -> tuple[float, int]:
+        both = question & set(cut(sentence))
+        return sum(np.log((len(cuts) + 1) / (seen[word] + 0.5)) for word in sorted(both)), -len(sentence)
+
+    found = []
+    for sentences, question in asked:
+        wanted = set(cut(question))
+        found.append(max(sentences, key=lambda sentence: likeness(sentence, wanted), default=""))
+    return found
+
+
+def longest_match(words: Iterable[Sequence[str]], others: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Where known words stand in each of ``others``, by the longest match from the left. The rest is in none of them.
+
+    ``words`` are those of each training text.
+    """
+    return [places for _, places in _matches(others, {word for line in words for word in line})]
 
 
 def _matches(texts: Iterable[str], names: Collection[str]) -> Iterable[tuple[str, list[tuple[int, int]]]]:

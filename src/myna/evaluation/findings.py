@@ -51,6 +51,9 @@ MANNERS = {
     "micro_f1": Manner(True, "percent"),
     "entity_f1": Manner(True, "percent"),
     "word_accuracy": Manner(True, "percent"),
+    "word_f1": Manner(True, "percent"),
+    "answer_f1": Manner(True, "percent"),
+    "answer_exact": Manner(True, "percent"),
     "exact_match": Manner(True, "percent"),
     "r2": Manner(),
     "pearson": Manner(),
@@ -61,7 +64,17 @@ MANNERS = {
     "bits_per_character": Manner(False, "bits"),
     "perplexity": Manner(False, "count"),
 }
-KNOWN_KINDS = ("classification", "multilabel", "regression", "tagging", "words", "masked", "causal")
+KNOWN_KINDS = (
+    "classification",
+    "multilabel",
+    "regression",
+    "tagging",
+    "words",
+    "segmentation",
+    "questions",
+    "masked",
+    "causal",
+)
 # Which metric speaks for a model: the first of these that it has.
 _MAIN = ("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1")
 

@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 from myna.evaluation import metrics
+from myna.evaluation.judged_questions import judge_questions, line_of_question
+from myna.evaluation.judged_segmentation import judge_segmentation, line_of_segmentation
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded
 from myna.tasks.classification import Classified
 from myna.tasks.examples import Example
 from myna.tasks.multilabel import Labelled
+from myna.tasks.questions import Answered
 from myna.tasks.regression import Valued
+from myna.tasks.segmentation import Segmented
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import TaggedWords, words_of
@@ -206,4 +210,6 @@ JUDGES: dict[type, Judge] = {
     Labelled: Judge(_judge_several_labels, _line_of_labels),
     Valued: Judge(_judge_values, _line_of_value),
     TaggedWords: Judge(_judge_words, _line_of_words),
+    Segmented: Judge(judge_segmentation, line_of_segmentation),
+    Answered: Judge(judge_questions, line_of_question),
 }

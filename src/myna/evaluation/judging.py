@@ -15,6 +15,7 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
+from myna.corpus.guessing import guess_columns, sample_of
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
@@ -25,7 +26,9 @@ from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.multilabel import Multilabel
+from myna.tasks.questions import Questions
 from myna.tasks.regression import VALUE
+from myna.tasks.segmentation import Segmentation
 from myna.tasks.tagging import Tagging
 from myna.tasks.words import TagsOfWords
 
@@ -84,8 +87,12 @@ def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
 
 
 def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
-    """How a file of examples is read: its tags as those of the model."""
-    plain = isinstance(loaded.task, TagsOfWords) and not loaded.task.marks_spans
+    """How a file of examples is read: its tags as those of the model, its columns as a task has none but these."""
+    task = loaded.task
+    if isinstance(task, Questions):
+        source = SourceConfig(path=str(data))
+        return guess_columns(source, ("text", "pair", "answer"), *sample_of(source))[0]
+    plain = isinstance(task, Segmentation) or (isinstance(task, TagsOfWords) and not task.marks_spans)
     return SourceConfig(path=str(data), tags="plain" if plain else "spans")
 
 
@@ -132,7 +139,8 @@ def _kind(loaded: Loaded) -> str:
     """What the report calls a model whose task was judged on nothing."""
     if loaded.labels == VALUE:
         return "regression"
-    kinds = {Multilabel: "multilabel", TagsOfWords: "words", Tagging: "tagging"}
+    kinds = {Multilabel: "multilabel", TagsOfWords: "words", Segmentation: "segmentation", Tagging: "tagging"}
+    kinds |= {Questions: "questions"}
     return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
 
 

@@ -6,13 +6,15 @@ The methods themselves are in :mod:`myna.evaluation.baselines`; here each is giv
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from myna.corpus.document import Corpus
+from myna.corpus.document import Corpus, Span
 from myna.evaluation import baselines, metrics
 from myna.tasks.examples import Example
-from myna.tasks.units import tags_of, units
+from myna.tasks.segmentation import WORD
+from myna.tasks.units import sentences, tags_of, units
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import words_of
 
@@ -65,6 +67,25 @@ class Simple:
         (commonest,) = baselines.majority((tag for line in tags for tag in line), 1)
         return {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
 
+    def words(self, examples: Sequence[Example]) -> dict[str, list[list[Span]]]:
+        """The words that each method finds in each text; what is in no known word is cut into units."""
+        known = ([e.text[start:end] for start, end, _ in e.spans or ()] for e in self.trained)
+        matched = baselines.longest_match(known, [e.text for e in examples])
+        found = [
+            sorted([*places, *(unit for gap in gaps(places, len(e.text)) for unit in units(e.text, *gap))])
+            for e, places in zip(examples, matched, strict=True)
+        ]
+        every = [units(e.text) for e in examples]
+        return {
+            name: [[Span(start, end, WORD) for start, end in line] for line in lines]
+            for name, lines in (("longest_match", found), ("single_characters", every))
+        }
+
+    def answers(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """The answer that each method gives each question."""
+        asked = [([e.text[a:b] for a, b in sentences(e.text)], e.pair or "") for e in examples]
+        return {"likest_sentence": baselines.likest_sentence([e.text for e in self.trained], asked, _cut)}
+
     def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
         """The spans that each method finds in each text."""
         bounds = [[units(e.text) for e in some] for some in (self.trained, examples)]
@@ -78,6 +99,16 @@ class Simple:
         names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
         found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
         return {"most_frequent_tag": found, "known_names": names}
+
+
+def _cut(text: str) -> list[str]:
+    return [text[start:end].lower() for start, end in units(text)]
+
+
+def gaps(places: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """What lies between stretches of a text of some ``length``, before the first and behind the last."""
+    borders = [(0, 0), *places, (length, length)]
+    return [(end, start) for (_, end), (start, _) in pairwise(borders) if end < start]
 
 
 def _pairs(examples: Sequence[Example]) -> list[tuple[str, str]]:

@@ -28,9 +28,14 @@ def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[An
         raise InputError("there is no such file", where=path)
     table = any(suffix in _TABLES for suffix in path.suffixes)
     document = None
-    for document in read(SourceConfig(path=str(path), format="auto" if table else otherwise, tags="plain")):
+    source = SourceConfig(path=str(path), format="auto" if table else otherwise, tags="plain")
+    if reads == "questions" and table:
+        from myna.corpus.guessing import guess_columns, sample_of
+
+        source, _ = guess_columns(source, ("text", "pair"), *sample_of(source))
+    for document in read(source):
         check_text(document.text, file_of(path, document), document.line)
-        if reads == "pairs" and document.pair is not None:
+        if reads in ("pairs", "questions") and document.pair is not None:
             yield document.text, document.pair
         elif reads == "words" and document.words is not None:
             yield document.words.strings(document.text)
@@ -59,4 +64,8 @@ def in_words(answer: dict[str, Any]) -> str:
         return f"{answer['value']:.4g}"
     if "tags" in answer:
         return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+    if "answer" in answer:
+        return f"{answer['answer'] or '–'} {answer['probability']:.3f}"
+    if "words" in answer:
+        return " ".join(answer["words"])
     return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"

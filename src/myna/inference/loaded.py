@@ -33,7 +33,7 @@ from myna.tokens.sampler import micro_batches
 from myna.tokens.tokenizer import Tokenizer
 
 # The task of a folder that does not name one, by the kind of its head.
-_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging"}
+_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "span": "questions"}
 
 
 class Loaded:
@@ -101,7 +101,11 @@ class Loaded:
         """
         asked = [texts] if isinstance(texts, str) else texts
         # A model of somebody else's does not say what it reads.
-        if self.facts.get("task") in TASKS and self.reads != "pairs" and any(isinstance(each, tuple) for each in asked):
+        if (
+            self.facts.get("task") in TASKS
+            and self.reads not in ("pairs", "questions")
+            and any(isinstance(each, tuple) for each in asked)
+        ):
             raise InputError(
                 "this model reads single texts, and not pairs", remedy="leave the second text out (--pair)"
             )
@@ -113,10 +117,11 @@ class Loaded:
 
     @property
     def reads(self) -> str:
-        """What the task reads: ``texts``, ``pairs`` of them, or ``words``."""
+        """What the task reads: ``texts``, ``pairs`` of them, ``questions`` with a text each, or ``words``."""
         if isinstance(self.task, Pairs):
             return "pairs"
-        return "words" if getattr(self.task, "reads_words", False) else "texts"
+        asked: str = getattr(self.task, "asks", "words" if getattr(self.task, "reads_words", False) else "texts")
+        return asked
 
     def task_example(self, row: RawDocument, file: Path) -> Example:
         """The one example that a row of a file is, with what it says of its labels."""

@@ -16,6 +16,7 @@ from myna.errors import InputError
 from myna.model.heads import Model
 from myna.tasks.examples import Example
 from myna.tasks.pairs import Pairs
+from myna.tasks.questions import Questions
 from myna.tasks.task import Prediction, Task, TaskItems
 from myna.tokens.sampler import micro_batches
 
@@ -50,6 +51,9 @@ def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int 
         raise InputError(
             "this model reads pairs of texts", remedy="give each with its second text (--pair, or a table)"
         )
+    if isinstance(task, Questions) and any(example.pair is None for example in examples):
+        remedy = "give the question beside the text (--pair, or a table)"
+        raise InputError("this model answers questions about a text", remedy=remedy)
     return [prediction.answer() for prediction in predictions(model, task, task.items(examples), batch_tokens)]
 
 

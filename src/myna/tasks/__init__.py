@@ -17,6 +17,8 @@ TASKS = {
     "pairs": "myna.tasks.pairs:Pairs",
     "tagging": "myna.tasks.tagging:Tagging",
     "words": "myna.tasks.words:TagsOfWords",
+    "questions": "myna.tasks.questions:Questions",
+    "segmentation": "myna.tasks.segmentation:Segmentation",
 }
 _REGISTRY = Registry("task", TASKS)
 
