@@ -52,6 +52,9 @@ MANNERS = {
     "entity_f1": Manner(True, "percent"),
     "word_accuracy": Manner(True, "percent"),
     "word_f1": Manner(True, "percent"),
+    "mrr": Manner(),
+    "recall_at_1": Manner(True, "percent"),
+    "recall_at_10": Manner(True, "percent"),
     "answer_f1": Manner(True, "percent"),
     "answer_exact": Manner(True, "percent"),
     "exact_match": Manner(True, "percent"),
@@ -72,6 +75,7 @@ KNOWN_KINDS = (
     "words",
     "segmentation",
     "questions",
+    "embeddings",
     "masked",
     "causal",
 )
