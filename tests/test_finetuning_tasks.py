@@ -44,6 +44,8 @@ def documents(task: str, count: int = 160) -> list[Document]:
             cut = re.findall("很好|不好|天气|今明|老王|小李|[0-9]+|[，。]", text)
             ends = np.cumsum([len(word) for word in cut]).tolist()
             made.append(document(text, split, number, words=Words.of([0, *ends[:-1]], ends, [""] * len(cut))))
+        elif task == "embeddings":
+            made.append(document(text, split, number, pair=f"{number}小李{'很好' if good else '不好'}"))
         elif task == "questions":
             # Who is asked for, or what there is not.
             place = text.find("小李")

@@ -39,6 +39,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "tagging": (("tokens", "tags"),),
     "segmentation": (("tokens",),),
     "questions": (("text", "pair", "answer"),),
+    "embeddings": (("text", "pair"),),
 }
 _VOCABULARY = 8_000
 # What --set may say of how files are read; which files they are, and for which split, the options say.
@@ -303,6 +304,8 @@ def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
         return None if row.label is None else (row.label,)
     if "labels" in fields:
         return row.labels
+    if fields[-1] == "pair":
+        return None if row.pair is None else ()
     if "answer" in fields:
         return None if row.spans is None else ["answer"] * bool(row.spans)
     if "spans" in fields or row.spans is not None:

@@ -30,6 +30,7 @@ _LABELS = ("classification", "multilabel", "pairs", "tagging", "words", "segment
 _FOR = {
     **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
     "r_drop": ("classification", "multilabel", "pairs"),
+    **dict.fromkeys(("group", "temperature"), ("embeddings",)),
     "crf": ("tagging", "words", "segmentation"),
     "scheme": ("tagging", "words"),
     "loss": ("regression", "pairs"),
@@ -41,8 +42,8 @@ class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
     task: str = setting(
-        description="classification, multilabel, regression, pairs, tagging, words, segmentation, questions, or a task "
-        "of your own as my_module:MyTask"
+        description="classification, multilabel, regression, pairs, tagging, words, segmentation, questions, "
+        "embeddings, or a task of your own as my_module:MyTask"
     )
     corpus: str = setting(description="the corpus with the labels")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
@@ -67,6 +68,12 @@ class FinetuneConfig(TrainingConfig):
     crf: bool | None = setting(None, "tags are learned with what they say of their neighbours (a CRF)", affects="added")
     scheme: Literal["bio", "bioes"] | None = setting(
         None, "the tags of spans within the model; bioes also marks where one ends (default: bio)", affects="added"
+    )
+    group: int | None = setting(
+        None, "embeddings: how many pairs are told apart at a time (default: 32)", affects="added", ge=2
+    )
+    temperature: float | None = setting(
+        None, "embeddings: what the cosines are divided by (default: 0.05)", affects="added", gt=0
     )
     r_drop: float = setting(0.0, "weight of R-Drop: two readings under two dropouts shall agree", ge=0)
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
@@ -130,7 +137,7 @@ def finetune(
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
-    from myna.huggingface.folder import write_model_folder
+    from myna.huggingface.folder import TRUNK, write_model_folder
     from myna.inference.predict import predictions
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
@@ -208,7 +215,7 @@ def finetune(
         described["crf"] = (
             "its scores stand in myna.json, where other libraries do not look: they read the tagger alone"
         )
-    write_model_folder(folder / "model", model, start_from, described)
+    write_model_folder(folder / "model", model, start_from, described, bare=kind.head == TRUNK)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
@@ -239,8 +246,12 @@ def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
 def with_new_head(
     origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
-    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""
+    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head.
+
+    A task without a head gets that of a language model, which it neither uses nor keeps.
+    """
     from myna.huggingface.families import with_head
+    from myna.huggingface.folder import TRUNK
     from myna.model.heads import build
 
     if origin.config.decoder_layers:
@@ -252,6 +263,7 @@ def with_new_head(
         raise InputError(what, where=where, remedy='choose pooling = "last" or "mean"')
     # What was trained to see both ways, and a prefix alone, sees both ways here: the weights are the same.
     seen = {} if causal else {"attention": "bidirectional"}
+    head = ("causal" if causal else "masked") if head == TRUNK else head
     described = with_head(origin.config.model_copy(update=seen), origin.kind, head)
     changes = {} if config.dropout is None else {"dropout": config.dropout}
     pooled = {} if config.pooling is None else {"pooling": config.pooling}

@@ -74,7 +74,7 @@ def has_task(folder: Path) -> bool:
     files.check_folder(folder)
     kind = _facts(folder).get("kind") or _architecture(files.read_object(folder / "config.json"))
     heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
-    return kind in ("sequence", "token", "span") or kind.endswith(heads)
+    return kind in ("sequence", "token", "span", "trunk") or kind.endswith(heads)
 
 
 def scores_of(run: Path) -> dict[str, Any]:

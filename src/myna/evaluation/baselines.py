@@ -75,6 +75,13 @@ def tfidf_logistic_regression(
     return [str(label) for label in model.predict(hstack(asked).tocsr())]
 
 
+def words_manner(texts: Sequence[str]) -> dict[str, Any]:
+    """How scikit-learn's vectorizers shall read texts: Chinese as runs of 1–3 characters, others of 1–2 words."""
+    if mostly_han(texts):
+        return {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
+    return {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+
+
 def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] | None:
     """TF-IDF of the training ``texts`` and of ``others``, sparse; None where not one feature occurs often enough.
 
@@ -82,10 +89,7 @@ def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] 
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    manner: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-    if mostly_han(texts):
-        manner = {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
-    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)
+    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **words_manner(texts))
     try:
         known = vectorizer.fit_transform(texts)
     except ValueError:

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from myna.evaluation import metrics
+from myna.evaluation.judged_embeddings import judge_embeddings, line_of_embedding
 from myna.evaluation.judged_questions import judge_questions, line_of_question
 from myna.evaluation.judged_segmentation import judge_segmentation, line_of_segmentation
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded
 from myna.tasks.classification import Classified
+from myna.tasks.embeddings import Embedded
 from myna.tasks.examples import Example
 from myna.tasks.multilabel import Labelled
 from myna.tasks.questions import Answered
@@ -211,5 +213,6 @@ JUDGES: dict[type, Judge] = {
     Valued: Judge(_judge_values, _line_of_value),
     TaggedWords: Judge(_judge_words, _line_of_words),
     Segmented: Judge(judge_segmentation, line_of_segmentation),
+    Embedded: Judge(judge_embeddings, line_of_embedding),
     Answered: Judge(judge_questions, line_of_question),
 }

@@ -24,6 +24,7 @@ from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
+from myna.tasks.embeddings import Embeddings
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.questions import Questions
@@ -140,7 +141,7 @@ def _kind(loaded: Loaded) -> str:
     if loaded.labels == VALUE:
         return "regression"
     kinds = {Multilabel: "multilabel", TagsOfWords: "words", Segmentation: "segmentation", Tagging: "tagging"}
-    kinds |= {Questions: "questions"}
+    kinds |= {Questions: "questions", Embeddings: "embeddings"}
     return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
 
 

@@ -9,9 +9,11 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myna.corpus.document import Corpus, Span
 from myna.evaluation import baselines, metrics
+from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
 from myna.tasks.examples import Example
 from myna.tasks.segmentation import WORD
 from myna.tasks.units import sentences, tags_of, units
@@ -85,6 +87,15 @@ class Simple:
         """The answer that each method gives each question."""
         asked = [([e.text[a:b] for a, b in sentences(e.text)], e.pair or "") for e in examples]
         return {"likest_sentence": baselines.likest_sentence([e.text for e in self.trained], asked, _cut)}
+
+    def places(self, examples: Sequence[Example], pairing: Pairing) -> dict[str, NDArray[np.int64]]:
+        """At which place each method finds the pair of each text."""
+        known = [text for e in self.trained for text in (e.text, e.pair or "")]
+        texts, candidates = [e.text for e in examples], [examples[n].pair or "" for n in pairing.candidates]
+        return {
+            "tfidf_cosine": by_tfidf(known, texts, candidates, pairing),
+            "bm25": by_bm25(texts, candidates, pairing),
+        }
 
     def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
         """The spans that each method finds in each text."""

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from myna import files
 from myna.errors import InputError
-from myna.huggingface.families import empty_model, settings_of, tensors_of
+from myna.huggingface.families import bare_settings_of, empty_model, settings_of, tensors_of
 from myna.huggingface.layout import Family, TensorError, quoted
 from myna.huggingface.weights import Weights, write_weights
 from myna.model.heads import Model
 
 FORMAT = 1
+# The kind, in ``myna.json``, of what was trained as a trunk without a head.
+TRUNK = "trunk"
 _CONFIG = "config.json"
 
 
@@ -48,17 +50,21 @@ class ModelFolder:
         return next(row.theirs[0] for row, tensor in self.family.placed(self.model) if tensor is words)
 
 
-def write_model_folder(folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes the model, whole or not at all. ``facts`` go into ``myna.json`` and the card."""
+def write_model_folder(
+    folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any], bare: bool = False
+) -> None:
+    """Writes the model, whole or not at all, or its ``bare`` trunk. ``facts`` go into ``myna.json`` and the card."""
+    kind = TRUNK if bare else model.kind
+    settings = bare_settings_of(model) if bare else settings_of(model)
     named = _tokenizer_settings(tokenizer_folder)
     with files.new_folder(folder) as place:
         content = {
-            _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder, model)}),
+            _CONFIG: to_json({**settings, **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
             "tokenizer_config.json": to_json({**named, "model_max_length": model.config.maximum_length}),
-            "README.md": _card(model, facts).encode(),
+            "README.md": _card(model, kind, facts).encode(),
         }
-        fill(place, content, tensors_of(model), {"kind": model.kind, "labels": list(model.labels), **facts})
+        fill(place, content, tensors_of(model, bare), {"kind": kind, "labels": list(model.labels), **facts})
 
 
 def fill(
@@ -170,7 +176,7 @@ def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     return found
 
 
-def _card(model: Model, facts: Mapping[str, Any]) -> str:
+def _card(model: Model, kind: str, facts: Mapping[str, Any]) -> str:
     kinds = {
         "masked": ("fill-mask", "A masked language model (encoder)"),
         "causal": ("text-generation", "A causal language model (decoder)"),
@@ -179,10 +185,11 @@ def _card(model: Model, facts: Mapping[str, Any]) -> str:
         "span": ("question-answering", "A model that finds answers in a text"),
         "replaced": ("feature-extraction", "A detector of replaced tokens (encoder)"),
         "sentences": ("feature-extraction", "A chooser of sentences"),
+        TRUNK: ("feature-extraction", "A model that gives each text a vector"),
         "sequence_to_sequence": ("text2text-generation", "An encoder-decoder"),
     }
-    tag, what = kinds[model.kind]
-    count = sum(parameter.numel() for parameter in model.parameters())
+    tag, what = kinds[kind]
+    count = sum(p.numel() for p in (model.trunk if kind == TRUNK else model).parameters())
     lines = ["---", "library_name: transformers", f"pipeline_tag: {tag}", "tags: [myna]", "---", ""]
     lines += [f"# {facts.get('name', 'model')}", "", f"{what} of {count:,} parameters, made with Myna.", ""]
     if model.labels:

@@ -66,6 +66,8 @@ def in_words(answer: dict[str, Any]) -> str:
         return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
     if "answer" in answer:
         return f"{answer['answer'] or '–'} {answer['probability']:.3f}"
+    if "vector" in answer:
+        return " ".join(f"{number:.4f}" for number in answer["vector"])
     if "words" in answer:
         return " ".join(answer["words"])
     return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in answer["spans"]) or "–"

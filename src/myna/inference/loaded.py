@@ -14,7 +14,7 @@ from torch import Tensor
 
 from myna.corpus.document import RawDocument
 from myna.errors import InputError
-from myna.huggingface.folder import open_model_folder
+from myna.huggingface.folder import TRUNK, open_model_folder
 from myna.huggingface.weights import dtype_of
 from myna.inference.generate import Generated, generate, stream
 from myna.inference.manner import Manner, manner_of
@@ -78,14 +78,19 @@ class Loaded:
         """Whether what it writes goes on from the prompt; an encoder-decoder answers it."""
         return self.model.kind == "causal"
 
+    @property
+    def gives_vectors(self) -> bool:
+        """Whether it was trained to give vectors, and knows what of a text's hidden states its vector is."""
+        return self.facts.get("kind") == TRUNK
+
     @cached_property
     def task(self) -> Task:
         """The task that the model was fine-tuned for; an :class:`InputError` for a language model."""
-        if self.model.kind not in _TASK_OF_HEAD:
+        if self.model.kind not in _TASK_OF_HEAD and not self.gives_vectors:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
         try:
-            usual = "regression" if self.labels == ("value",) else _TASK_OF_HEAD[self.model.kind]
+            usual = "regression" if self.labels == ("value",) else _TASK_OF_HEAD.get(self.model.kind, "")
             task = find_task(self.facts.get("task", usual))
         except InputError as error:
             raise error.at(self.folder / "myna.json") from None
@@ -205,9 +210,14 @@ class Loaded:
     def embed(self, texts: str | Sequence[str]) -> Tensor:
         """A vector for each text, ``(texts, hidden)``: the mean of its last hidden states, special tokens included.
 
-        The vector of a text longer than the model's window is the mean of those of its windows.
+        The vector of a text longer than the model's window is the mean of those of its windows. Of a model that was
+        trained for embeddings it is what that says, and of length one.
         """
-        texts = [example.text for example in unlabelled([texts] if isinstance(texts, str) else texts)]
+        examples = unlabelled([texts] if isinstance(texts, str) else texts)
+        if self.gives_vectors and examples:
+            found: Any = self.predict_examples(examples)
+            return torch.from_numpy(np.stack([each.vector for each in found]))
+        texts = [example.text for example in examples]
         lines: list[NDArray[np.int64]] = []
         owners: list[int] = []
         for number, encoding in enumerate(encode(self.tokenizer, texts)):

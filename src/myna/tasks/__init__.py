@@ -17,6 +17,7 @@ TASKS = {
     "pairs": "myna.tasks.pairs:Pairs",
     "tagging": "myna.tasks.tagging:Tagging",
     "words": "myna.tasks.words:TagsOfWords",
+    "embeddings": "myna.tasks.embeddings:Embeddings",
     "questions": "myna.tasks.questions:Questions",
     "segmentation": "myna.tasks.segmentation:Segmentation",
 }

@@ -93,7 +93,9 @@ class Prediction(Protocol):
 
 
 class Task(Objective, Protocol):
-    """A task. ``head`` is the kind of head it needs (``sequence`` or ``token``), ``labels`` name its outputs."""
+    """A task. ``head`` is the kind of head it needs (``sequence``, ``token`` …; ``trunk``: none), ``labels`` name its
+    outputs.
+    """
 
     head: str
     labels: tuple[str, ...]
