@@ -78,6 +78,9 @@ class FinetuneConfig(TrainingConfig):
     r_drop: float = setting(0.0, "weight of R-Drop: two readings under two dropouts shall agree", ge=0)
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
+    thorough: bool | None = setting(
+        None, "judge it beside the simple methods too that take a minute (tags, spans)", affects="log"
+    )
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
 
     @model_validator(mode="after")

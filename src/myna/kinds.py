@@ -191,7 +191,11 @@ def _language_models(recipe: Recipe) -> dict[str, Needs]:
 
 def _task_models(recipe: Recipe) -> dict[str, Needs]:
     return {
-        name: Needs({}, (f"finetune.{name}", f"corpus.{config.corpus}"), seed=recipe.seed)
+        name: Needs(
+            {"thorough": True} if config.thorough else {},
+            (f"finetune.{name}", f"corpus.{config.corpus}"),
+            seed=recipe.seed,
+        )
         for name, config in recipe.finetune.items()
     }
 

@@ -42,17 +42,52 @@ def tfidf_logistic_regression(
     words: Sequence[Sequence[str]] | None = None,
     other_words: Sequence[Sequence[str]] | None = None,
 ) -> list[str]:
-    """Labels of ``others`` by logistic regression over TF-IDF of the training ``texts``.
+    """Labels of ``others`` by logistic regression over :func:`weighed_features` of the training ``texts``.
+
+    A single label in training is everybody's label.
+    """
+    return by_logistic_regression(weighed_features(texts, others, words, other_words), labels, len(others))
+
+
+def by_logistic_regression(features: tuple[Any, Any] | None, labels: Sequence[str], count: int) -> list[str]:
+    """The labels of ``count`` texts by logistic regression, of the features of training and of theirs."""
+    from sklearn.linear_model import LogisticRegression
+
+    return _by_linear(lambda: LogisticRegression(C=10.0, max_iter=300), features, labels, count)
+
+
+def by_linear_svm(features: tuple[Any, Any] | None, labels: Sequence[str], count: int) -> list[str]:
+    """The labels of ``count`` texts by a linear support vector machine, one label against the rest."""
+    from sklearn.svm import LinearSVC
+
+    return _by_linear(lambda: LinearSVC(random_state=0), features, labels, count)
+
+
+def _by_linear(
+    make: Callable[[], Any], features: tuple[Any, Any] | None, labels: Sequence[str], count: int
+) -> list[str]:
+    if features is None or len(set(labels)) < 2:
+        return majority(labels, count)
+    model = make().fit(features[0], np.array(labels, dtype=object))
+    return [str(label) for label in model.predict(features[1])]
+
+
+def weighed_features(
+    texts: Sequence[str],
+    others: Sequence[str],
+    words: Sequence[Sequence[str]] | None = None,
+    other_words: Sequence[Sequence[str]] | None = None,
+) -> tuple[Any, Any] | None:
+    """TF-IDF of the training ``texts`` and of ``others``, sparse; None where not one feature occurs often enough.
 
     Chinese text is read as runs of 1–3 characters, and where ``words`` are given (for each text its words without
-    stop words) as those too; other text as runs of 1–2 words. A single label in training is everybody's label.
+    stop words) as those too; other text as runs of 1–2 words.
     """
     from scipy.sparse import hstack  # type: ignore[import-untyped]
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
-    if len(set(labels)) < 2 or not others:
-        return majority(labels, len(others))
+    if not others:
+        return None
     features: list[tuple[float, dict[str, Any], Sequence[Any], Sequence[Any]]] = []
     if mostly_han(texts):
         features.append((1.0, {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}, texts, others))
@@ -68,11 +103,7 @@ def tfidf_logistic_regression(
         except ValueError:  # not one feature occurs often enough
             continue
         asked.append(weight * vectorizer.transform(new))
-    if not known:
-        return majority(labels, len(others))
-    model: Any = LogisticRegression(C=10.0, max_iter=300)
-    model.fit(hstack(known).tocsr(), np.array(labels, dtype=object))
-    return [str(label) for label in model.predict(hstack(asked).tocsr())]
+    return (hstack(known).tocsr(), hstack(asked).tocsr()) if known else None
 
 
 def words_manner(texts: Sequence[str]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from myna.tasks.words import TagsOfWords
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-VERSION = 1
+VERSION = 2
 # What the simple methods learn from: enough that more changes little, and they stay a matter of seconds.
 BASELINE_CHARACTERS = 20_000_000
 # A task of somebody else's is judged by its own metrics, anew for each draw.
@@ -74,7 +74,8 @@ def evaluate_task(
     report("simple methods", 0.6)
     own = seed if config.seed is None else config.seed
     trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
-    scores, details = _judge(loaded, splits.test, said, seed, Simple(trained, corpus))
+    simple = Simple(trained, corpus, ledger, thorough=bool(config.thorough))
+    scores, details = _judge(loaded, splits.test, said, seed, simple)
     _write(folder, scores, details, splits.test, said)
     return ledger
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myna.corpus.document import Corpus, Span
 from myna.evaluation import baselines, metrics
+from myna.evaluation.perceptron import structured_perceptron
 from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
+from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.segmentation import WORD
 from myna.tasks.units import sentences, tags_of, units
@@ -22,10 +25,15 @@ from myna.tasks.words import words_of
 
 
 class Simple:
-    """The simple methods, which have seen the training examples. Each function gives what each says, by its name."""
+    """The simple methods, which have seen the training examples. Each function gives what each says, by its name.
 
-    def __init__(self, trained: Sequence[Example], corpus: Corpus) -> None:
-        self.trained, self.corpus = trained, corpus
+    ``thorough``: those too that take a minute. What is to be told of them goes into ``ledger``.
+    """
+
+    def __init__(
+        self, trained: Sequence[Example], corpus: Corpus, ledger: Ledger | None = None, thorough: bool = False
+    ) -> None:
+        self.trained, self.corpus, self.ledger, self.thorough = trained, corpus, ledger or Ledger(), thorough
 
     def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
         """What each method says of each text, or pair of texts."""
@@ -38,8 +46,12 @@ class Simple:
         both: tuple[Sequence[Example], Sequence[Example]] = (self.trained, examples)
         bags = [[words.get(e.id, []) for e in some] for some in both] if words else [None, None]
         texts = [[e.text for e in some] for some in both]
-        told = baselines.tfidf_logistic_regression(texts[0], known, texts[1], *bags)
-        return {**first, "tfidf_logistic_regression": told}
+        features = baselines.weighed_features(texts[0], texts[1], *bags)
+        return {
+            **first,
+            "tfidf_logistic_regression": baselines.by_logistic_regression(features, known, len(examples)),
+            "tfidf_linear_svm": baselines.by_linear_svm(features, known, len(examples)),
+        }
 
     def several_labels(self, examples: Sequence[Example]) -> dict[str, list[list[str]]]:
         """The labels that each method gives each text."""
@@ -67,7 +79,16 @@ class Simple:
         cut = [[[e.text[a:b] for a, b in words_of(e)] for e in some] for some in (self.trained, examples)]
         tags = [example.tags or () for example in self.trained]
         (commonest,) = baselines.majority((tag for line in tags for tag in line), 1)
-        return {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
+        told = {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
+        return {**told, **self._perceptron(cut, tags)}
+
+    def _perceptron(self, cut: Sequence[Sequence[Sequence[str]]], tags: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """The tags by a structured perceptron, where it is asked for."""
+        if not self.thorough:
+            return {}
+        found, read = structured_perceptron(cut[0], tags, cut[1])
+        self.ledger.note("texts that the structured perceptron learned from", read)
+        return {"structured_perceptron": found}
 
     def words(self, examples: Sequence[Example]) -> dict[str, list[list[Span]]]:
         """The words that each method finds in each text; what is in no known word is cut into units."""
@@ -108,8 +129,12 @@ class Simple:
         tagged = baselines.most_frequent_tag(cut[0], tags, cut[1])
         marked = [e.spans or () for e in self.trained]
         names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
-        found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
-        return {"most_frequent_tag": found, "known_names": names}
+        told = {"most_frequent_tag": tagged, **self._perceptron(cut, tags)}
+        found: dict[str, Sequence[Collection[metrics.SpanTuple]]] = {
+            name: [spans_of(line, places) for line, places in zip(lines, bounds[1], strict=True)]
+            for name, lines in told.items()
+        }
+        return {**found, "known_names": names}
 
 
 def _cut(text: str) -> list[str]:
