@@ -190,6 +190,8 @@ def _model(folder: Path) -> dict[str, Any]:
 
     config, facts = files.read_object(folder / "config.json"), _facts(folder)
     known = {key: value for key, value in facts.items() if key not in ("format", "files", "kind")}
+    if isinstance(known.get("decoding"), dict):  # The scores of a CRF are thousands, and no reading.
+        known["decoding"] = {key: value for key, value in known["decoding"].items() if key != "crf"}
     try:
         described = describe_model(config)
     except InputError as error:
