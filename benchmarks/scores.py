@@ -146,7 +146,9 @@ def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
     before = content["seeds"].get(str(seed))
     if before is None or before["scores"] != result["scores"]:
         content["seeds"][str(seed)] = dict(result)
-    content["seeds"] = dict(sorted(content["seeds"].items(), key=lambda item: int(item[0])))
+    # A seed of before there was a column is made again, and says nothing until then.
+    same = {key: each for key, each in content["seeds"].items() if each["scores"].keys() == result["scores"].keys()}
+    content["seeds"] = dict(sorted(same.items(), key=lambda item: int(item[0])))
     files.write_text(path, json.dumps(content, indent=1) + "\n")
     _show(row, content)
 

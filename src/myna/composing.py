@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from myna import files
 from myna.corpus.cleaning import INVISIBLE
 from myna.corpus.document import RawDocument, Split
-from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, kind_of_tags, sample_of
+from myna.corpus.guessing import SAMPLE_ROWS, as_tables, guess_columns, guess_sides, kind_of_tags, sample_of
 from myna.corpus.readers import file_of, read_file
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
@@ -28,6 +28,7 @@ from myna.finetuning import FinetuneConfig
 from myna.recipe import Recipe, recipe_of
 from myna.recipe_errors import near
 from myna.settings import reason
+from myna.tasks import TARGETED
 from myna.tokens.characters import han
 
 # The verb's names of tasks, and the fields that each is read from; of several choices the first that is there.
@@ -40,6 +41,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "segmentation": (("tokens",),),
     "questions": (("text", "pair", "answer"),),
     "embeddings": (("text", "pair"),),
+    **dict.fromkeys(TARGETED, (("text", "target"),)),
 }
 _VOCABULARY = 8_000
 # What --set may say of how files are read; which files they are, and for which split, the options say.
@@ -80,6 +82,9 @@ def compose(
     columns, rest = _columns_of(changes)
     said: list[str] = []
     source, fields, real_task = _source(task, train, columns, said)
+    if task == "summarization" and _reads_alone(model):
+        said.append("an encoder does not write: it learns to choose the sentences of the summary (task = extraction)")
+        real_task = "extraction"
     apart = len(paths) > 1 and len(paths) < 3
     sources: dict[Split, SourceConfig] = {
         split: source.model_copy(
@@ -123,12 +128,14 @@ def _deliver(composed: Composed, run: Path) -> None:
         return
     from myna.evaluation.judging import line_of
     from myna.inference.loaded import load
+    from myna.inference.predict import predictions
 
     loaded = load(run / "model")
     examples = [loaded.task_example(row, Path(composed.test.path)) for row in _rows(composed.test)]
+    items = loaded.task.items(examples)
     lines = (
         json.dumps(line_of(example, said), ensure_ascii=False)
-        for example, said in zip(examples, loaded.predict_examples(examples), strict=True)
+        for example, said in zip(items.examples, predictions(loaded.model, loaded.task, items), strict=True)
     )
     files.write_text(run / "predictions.jsonl", "".join(f"{line}\n" for line in lines))
 
@@ -197,18 +204,26 @@ def _source(
         kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), ("tokens", "tags"), "words"
+    if task in TARGETED:
+        source, fields, others = guess_sides(source, task, sample, where)
+        _say_columns(others, said)
+        return source, fields, task
     choices = FIELDS[task]
     if task == "pairs" and ("value_column" in columns or ("label_column" not in columns and _has_numbers(sample))):
         choices = choices[1:]
     source, others = guess_columns(source, choices[0], sample, where)
-    if others:
-        told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
-        said.append(f"reading {told}")
+    _say_columns(others, said)
     if task == "tagging":
         kind = columns.get("tags") or _kind_of_tags(source)
         said.append(_about_tags(kind))
         return source.model_copy(update={"tags": kind}), choices[0], "words"
     return source, choices[0], task
+
+
+def _say_columns(others: dict[str, str], said: list[str]) -> None:
+    if others:
+        told = ", ".join(f'the {field} from "{column}"' for field, column in others.items())
+        said.append(f"reading {told}")
 
 
 def _has_numbers(sample: Sequence[dict[str, Any]]) -> bool:
@@ -262,7 +277,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
     for split, source in sources.items():
         for row in _rows(source):
             file = file_of(Path(source.path), row)
-            for text, what in ((row.text, "text"), (row.pair, "second text")):
+            for text, what in ((row.text, "text"), (row.pair, "second text"), (row.target, "target")):
                 # What cannot be seen is cleaned away, and nothing would be left to answer.
                 if text is not None and not INVISIBLE.sub("", text).strip():
                     raise InputError(
@@ -270,7 +285,8 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                     )
             names = _names(row, fields)
             if names is None:
-                what = f"this row has no {' and '.join(fields[1:] or fields)}"
+                alone = "tokens" if "tokens" in fields else "answer of the assistant"
+                what = f"this row has no {' and '.join(fields[1:]) or alone}"
                 remedy = "give every row one, or take it out"
                 raise InputError(what, where=file, line=row.line, remedy=remedy)
             for name in names:
@@ -282,7 +298,7 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
                 parts |= set() if source.split or row.split is None else {row.split}
                 first |= {name: (file, row.line) for name in names if name not in seen}
                 seen.update(names)
-                alphabet.update(row.text + (row.pair or ""))
+                alphabet.update(row.text + (row.pair or "") + (row.target or ""))
     single = [name for name, count in seen.items() if count == 1 and not plain]
     if single:
         what, remedy = f"{single[0]!r} has this one example", "add examples of it, or take it out"
@@ -298,6 +314,10 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str]) -> _Seen
 
 def _names(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
     """The names of labels in a row; None where it has nothing of what the task needs."""
+    if "messages" in fields:
+        return () if any(message.role == "assistant" for message in row.messages or ()) else None
+    if "target" in fields or fields == ("text",):
+        return ()
     if "value" in fields:
         return None if row.value is None else ()
     if "label" in fields:
@@ -339,6 +359,21 @@ def _batch_tokens(tokens: int) -> int:
     return max(64, min(usual, tokens // 10))
 
 
+def _reads_alone(model: str) -> bool:
+    """Whether a preset or a model's folder is an encoder's, as far as its settings tell."""
+    from myna.inspection import model_folder
+    from myna.presets import PRESETS
+
+    if model in PRESETS:
+        return PRESETS[model].get("attention") != "causal" and not PRESETS[model].get("decoder_layers")
+    if not (model_folder(model) / "config.json").is_file():
+        return False
+    from myna.huggingface.families import empty_model
+    from myna.huggingface.folder import read_settings
+
+    return empty_model(read_settings(model_folder(model)))[0].kind not in ("causal", "sequence_to_sequence")
+
+
 def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:
     """What the model starts from; for a preset the recipe gets a tokenizer of the training text."""
     from myna.inspection import model_folder
@@ -350,11 +385,12 @@ def _start(model: str, table: dict[str, Any], alphabet: int) -> dict[str, Any]:
             remedy = near(model, PRESETS) or f"give a model's folder, or one of {', '.join(PRESETS)}"
             raise InputError(f"{model!r} is neither a model's folder nor a preset", where="--model", remedy=remedy)
         return {"start_from": str(folder.absolute())}
-    causal = PRESETS[model].get("attention") == "causal"
+    # What writes gives back what it has read.
+    writes = PRESETS[model].get("attention") == "causal" or PRESETS[model].get("decoder_layers")
     table["tokenizer"] = {
         "pieces": {
             "corpus": "examples",
-            "kind": "byte_bpe" if causal else "wordpiece",
+            "kind": "byte_bpe" if writes else "wordpiece",
             # Special tokens and what is printable have their places beside the alphabet.
             "vocabulary": max(_VOCABULARY, alphabet + 500),
         }

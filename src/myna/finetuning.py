@@ -16,25 +16,34 @@ from pydantic import field_validator, model_validator
 from myna.errors import InputError
 from myna.ledger import Ledger
 from myna.settings import result_settings, setting
-from myna.tasks import TASKS, check_task_name
+from myna.tasks import TASKS, WRITING, check_task_name
 from myna.training.settings import TrainingConfig
 
 if TYPE_CHECKING:
+    from myna.model.config import ModelConfig
     from myna.model.heads import Model
     from myna.origin import Origin
     from myna.tasks.task import Task
 
 VERSION = 2
+_NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words", "segmentation", "questions")
 # Which tasks an option is for; a task of somebody's own takes what it likes.
 _LABELS = ("classification", "multilabel", "pairs", "tagging", "words", "segmentation")
 _FOR = {
-    **dict.fromkeys(("class_weights", "label_smoothing", "focal"), _LABELS),
+    **dict.fromkeys(("class_weights", "focal"), _LABELS),
+    "label_smoothing": (*_LABELS, *WRITING),
+    "freeze": (*_NAMES, "extraction"),
+    "pooling": (*_NAMES, "embeddings"),
+    **dict.fromkeys(("beams", "new_tokens", "pointer"), WRITING),
+    "direction": ("translation",),
     "r_drop": ("classification", "multilabel", "pairs"),
     **dict.fromkeys(("group", "temperature"), ("embeddings",)),
     "crf": ("tagging", "words", "segmentation"),
     "scheme": ("tagging", "words"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
+    **dict.fromkeys(("sentences", "sentence_share"), ("extraction",)),
+    **dict.fromkeys(("read", "summarizer"), ("classification", "multilabel", "regression")),
 }
 
 
@@ -43,9 +52,10 @@ class FinetuneConfig(TrainingConfig):
 
     task: str = setting(
         description="classification, multilabel, regression, pairs, tagging, words, segmentation, questions, "
-        "embeddings, or a task of your own as my_module:MyTask"
+        "embeddings, extraction, summarization, translation, generation, instructions, or a task of your own as "
+        "my_module:MyTask"
     )
-    corpus: str = setting(description="the corpus with the labels")
+    corpus: str = setting(description="the corpus with the labels, or with what is to be written")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
     preset: str | None = setting(None, "instead of start_from: a new model by a preset's name, and its tokenizer")
     tokenizer: str | None = setting(None, "the tokenizer of a preset's model: a [tokenizer] table's name")
@@ -82,6 +92,35 @@ class FinetuneConfig(TrainingConfig):
         None, "judge it beside the simple methods too that take a minute (tags, spans)", affects="log"
     )
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
+    direction: Literal["forward", "backward", "both"] | None = setting(
+        None, "translation: forward to the target (the default), backward to the text, or both", "added"
+    )
+    pointer: bool | None = setting(
+        None, "an encoder-decoder that writes: a gate lets it copy from the source (arXiv:1704.04368)", "added"
+    )
+    beams: int | None = setting(
+        None, "what is written is looked for with so many beams (default: none)", "added", ge=1, le=64
+    )
+    new_tokens: int | None = setting(
+        None, "the most tokens that are written (default: as many as the longest of training)", "added", gt=0
+    )
+    read: Literal["whole", "first", "summary"] | None = setting(
+        None,
+        "what is read of a long text: whole, in windows (the default); its first window; its summary by a summarizer",
+        "added",
+    )
+    summarizer: str | None = setting(
+        None, "what makes the summary: a [finetune] table of task = extraction, or such a model's folder", "added"
+    )
+    sentences: int | None = setting(
+        None,
+        "extraction: how many are chosen (default: as many as training's summaries are best made of)",
+        "added",
+        gt=0,
+    )
+    sentence_share: float | None = setting(
+        None, "extraction: instead, the share of a text's sentences that is chosen", "added", gt=0, le=1
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> FinetuneConfig:
@@ -89,6 +128,12 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give start_from, or preset with tokenizer: one of the two")
         if (self.preset is None) != (self.tokenizer is None):
             raise ValueError("preset and tokenizer go together: a new model has no tokenizer of its own")
+        if self.pointer and self.label_smoothing:
+            raise ValueError("label_smoothing does not go with a pointer: leave one of the two out")
+        if (self.read == "summary") != (self.summarizer is not None):
+            raise ValueError('read = "summary" and summarizer go together: one needs the other')
+        if self.sentences is not None and self.sentence_share is not None:
+            raise ValueError("give sentences or sentence_share: one of the two")
         for name, tasks in _FOR.items():
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
@@ -131,20 +176,24 @@ def finetune(
     seed: int,
     report: Callable[[str, float], None] = lambda what, share: None,
     seconds: float | None = None,
+    summarizer: Path | None = None,
 ) -> Ledger:
     """Trains the model in ``start_from`` for a task on a corpus, and writes ``folder/model``; by ``seconds``, if given.
 
-    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer.
+    Of a ``preset`` it is a new model, and ``start_from`` the folder of its tokenizer. ``summarizer`` is the folder of
+    the model that makes the summaries that it reads, and is copied into its own.
 
     A folder with a checkpoint of the same run is gone on with. Raises an :class:`InputError` for a corpus whose
     labels do not serve (see :func:`~myna.tasks.examples.read_splits`) and a model that the task cannot start from.
     """
     from myna.corpus.document import Corpus
-    from myna.huggingface.folder import TRUNK, write_model_folder
-    from myna.inference.predict import predictions
+    from myna.huggingface.folder import TRUNK, read_facts, write_model_folder
+    from myna.inference.predict import BATCH_TOKENS, predictions
     from myna.tasks import find_task
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
-    from myna.tasks.task import Adjustable
+    from myna.tasks.reading import SUMMARIZER, summaries_by
+    from myna.tasks.task import Adjustable, Writes
+    from myna.tasks.whole import WholeTexts
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
     from myna.training.processes import processes
@@ -160,11 +209,14 @@ def finetune(
     origin = _origin(config, start_from, seed)
     start = None if config.from_scratch else origin.weights or None
     lineage = origin.lineage if config.preset is None else []
-    model = with_new_head(origin.model, kind.head, labels_for(config, kind, splits.names), config, seed, start_from)
+    model = made_for(kind, origin.model, splits.names, config, seed, start_from)
     del origin  # Its weights are copied, and would be held all the time.
     task = kind(Tokenizer.open(start_from), model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
+    within = {} if summarizer is None else {SUMMARIZER: summarizer}
+    if isinstance(task, WholeTexts) and summarizer is not None:
+        task.summarize = summaries_by(summarizer)
     if config.freeze == "trunk":
         model.trunk.requires_grad_(False)
     items = task.items(trained, config.too_long, ledger)
@@ -172,6 +224,8 @@ def finetune(
     held_out = task.items(splits.validation, "window", ledger)
 
     def validate() -> dict[str, float]:
+        if isinstance(task, Writes):
+            return task.validate(model, held_out, BATCH_TOKENS)
         return task.metrics(splits.validation, predictions(model, task, held_out))
 
     identity = {
@@ -182,6 +236,7 @@ def finetune(
         "settings": {**result_settings(config), "start_from": None},
         "seed": seed,
         "start": start,
+        **{name: read_facts(other).get("files") for name, other in within.items()},
     }
     progress = train(
         model,
@@ -218,7 +273,8 @@ def finetune(
         described["crf"] = (
             "its scores stand in myna.json, where other libraries do not look: they read the tagger alone"
         )
-    write_model_folder(folder / "model", model, start_from, described, bare=kind.head == TRUNK)
+    template = getattr(task, "chat_template", None)
+    write_model_folder(folder / "model", model, start_from, described, template, within, bare=kind.head == TRUNK)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger
@@ -242,8 +298,42 @@ def _origin(config: FinetuneConfig, start_from: Path, seed: int) -> Origin:
     if config.preset is None:
         return Origin.read(start_from)
     described = model_config(config.preset, Tokenizer.open(start_from).vocabulary_size)
-    kind = "causal" if described.attention == "causal" else "masked"
-    return Origin(start_from, build(described, kind, seed=seed), {}, "")
+    return Origin(start_from, build(described, language_kind(described), seed=seed), {}, "")
+
+
+def language_kind(described: ModelConfig) -> str:
+    """The kind of language model that a description is, where nobody says another."""
+    if described.decoder_layers:
+        return "sequence_to_sequence"
+    return "causal" if described.attention == "causal" else "masked"
+
+
+def made_for(
+    task: type[Task], origin: Model, names: Iterable[str], config: FinetuneConfig, seed: int, where: Path
+) -> Model:
+    """The model that learns a task: ``origin`` itself where it writes, else its trunk under a new head."""
+    if task.head == "language":
+        return as_writer(origin, config, seed, where)
+    return with_new_head(origin, task.head, labels_for(config, task, names), config, seed, where)
+
+
+def as_writer(origin: Model, config: FinetuneConfig, seed: int, where: Path) -> Model:
+    """A language model with the weights of ``origin`` or, ``from_scratch``, new ones; with a pointer if asked for."""
+    from myna.model.heads import build
+
+    if origin.kind not in ("causal", "sequence_to_sequence"):
+        what = f"the task {config.task} needs a model that writes, and this is none"
+        raise InputError(what, where=where, remedy="start from a decoder or an encoder-decoder")
+    if config.pointer and not origin.config.decoder_layers:
+        what = "pointer is for an encoder-decoder, and this is a decoder"
+        raise InputError(what, where=where, remedy="take pointer out, or start from an encoder-decoder")
+    changes: dict[str, Any] = {} if config.dropout is None else {"dropout": config.dropout}
+    changes |= {} if config.pointer is None else {"pointer": config.pointer or None}
+    model = build(origin.config.model_copy(update=changes), origin.kind, seed=seed)
+    if not config.from_scratch:
+        kept = {name: tensor for name, tensor in origin.state_dict().items() if name in model.state_dict()}
+        model.load_state_dict({**model.state_dict(), **kept})
+    return model
 
 
 def with_new_head(

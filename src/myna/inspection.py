@@ -72,7 +72,10 @@ def model_folder(path: Path | str) -> Path:
 def has_task(folder: Path) -> bool:
     """Whether a model's folder holds a fine-tuned model, and no language model."""
     files.check_folder(folder)
-    kind = _facts(folder).get("kind") or _architecture(files.read_object(folder / "config.json"))
+    facts = _facts(folder)
+    kind = facts.get("kind") or _architecture(files.read_object(folder / "config.json"))
+    if "decoding" in facts and "start_from" in facts:
+        return True
     heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
     return kind in ("sequence", "token", "span", "trunk") or kind.endswith(heads)
 
@@ -91,7 +94,16 @@ def next_commands(run: Path, program: str = "myna") -> list[str]:
         lines = list(islice(read_lines(run / "evaluate" / name / "predictions.jsonl"), _EXAMPLES))
         pairs = [line["pair"] for line in lines if line.get("pair")]
         beside = ("--pair", _example(pairs)) if pairs else ()
-        commands.append(_command(program, "predict", task, "--text", _example(line["text"] for line in lines), *beside))
+        commands.append(
+            _command(
+                program,
+                "predict",
+                task,
+                "--text",
+                _example(line.get("text") or line.get("source") or "" for line in lines),
+                *beside,
+            )
+        )
     for model in _models(run, "pretrain"):
         if _facts(model).get("kind") == "causal":
             samples = run / "evaluate" / model.parent.name / "samples.json"

@@ -129,13 +129,16 @@ def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
 
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    for name, config in recipe.finetune.items():
+    # What makes the summaries that another reads is trained before it.
+    for name, config in sorted(recipe.finetune.items(), key=lambda item: item[1].summarizer is not None):
         start = _start(config.start_from, "pretrain", recipe.pretrain)
         own = () if config.tokenizer is None else (f"tokenizer.{config.tokenizer}",)
+        reader = _start(config.summarizer, "finetune", recipe.finetune)
+        unnamed = {"summarizer": None} if reader.settings else {}
         needs[name] = Needs(
-            {**_settings(config), **start.settings},
-            (f"corpus.{config.corpus}", *start.inputs, *own),
-            start.sources,
+            {**_settings(config), **start.settings, **unnamed},
+            (f"corpus.{config.corpus}", *start.inputs, *own, *reader.inputs),
+            (*start.sources, *((f"summarizer/{file}", path) for file, path in reader.sources)),
             recipe.seed if config.seed is None else config.seed,
         )
     return needs
@@ -271,7 +274,12 @@ def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
         start_from = run / "tokenizer" / str(config.tokenizer)
     else:
         start_from = _model_of(recipe, run, config.start_from)
-    return finetune(config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report, seconds)
+    summarizer = None if config.summarizer is None else Path(config.summarizer)
+    if config.summarizer in recipe.finetune:
+        summarizer = run / "finetune" / config.summarizer / "model"
+    return finetune(
+        config, run / "corpus" / config.corpus, start_from, folder, recipe.seed, report, seconds, summarizer
+    )
 
 
 def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:

@@ -130,6 +130,7 @@ PRESETS: dict[str, Parts] = {
     | {"norm_epsilon": 1e-6, "rotary_base": 1_000_000.0},
     # Lewis et al. 2019 (arXiv:1910.13461): 139,470,681 with 50,265 pieces, the bias of the output layer counted.
     "bart-base": _BART | _size(768, 6, 12) | {"decoder_layers": 6},
+    "bart-micro": _BART | _size(128, 2, 2, 256) | {"decoder_layers": 2, "initializer_range": 0.05},
     **{name: parts | {"decoder_layers": parts["layers"]} for name, parts in _small_sizes("bart", _BART).items()},
     # T5 v1.1 (arXiv:1910.10683, 2002.05202): 76,961,152 with 32,128 pieces.
     "t5-small": {

@@ -273,6 +273,8 @@ def check_objective(objective: str, needed: Declaration, described: ModelConfig)
         model = f"{described.attention} attention"
         remedy = "bert presets are masked, gpt presets are causal"
         remedy += f'; of parts, model = {{ attention = "{needed.attention[0]}" }} makes another'
+    elif described.pointer:
+        model, remedy = "a pointer", "take it out: it is learnt in a [finetune] table"
     else:
         return
     raise InputError(f'objective = "{objective}" does not go with {model}', remedy=remedy)

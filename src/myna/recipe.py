@@ -251,6 +251,10 @@ def _with_whole_paths(recipe: Recipe, folder: Path) -> Recipe:
             ("finetune", recipe.finetune, recipe.pretrain),
         )
     }
+    for name, config in recipe.finetune.items():
+        if config.summarizer is not None and config.summarizer not in recipe.finetune:
+            summarizer = {"summarizer": whole(config.summarizer)}
+            started["finetune"][name] = started["finetune"][name].model_copy(update=summarizer)
     return recipe.model_copy(update={"corpus": corpora, **started})
 
 

@@ -15,7 +15,7 @@ from myna.errors import MynaError
 from myna.objectives import OBJECTIVES, check_objective_module
 from myna.pretraining import PretrainConfig, check_objective
 from myna.recipe_errors import Problem, near
-from myna.tasks import check_task_module
+from myna.tasks import WRITING, check_task_module
 from myna.tokens.tokenizer import Tokenizer
 from myna.toml import KeyPath
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from myna.model.config import ModelConfig
     from myna.recipe import Recipe
 
+# The kinds of language models that write.
+_WRITE = ("causal", "sequence_to_sequence")
 _ENCODER = 'start from a model of objective = "masked"'
 
 
@@ -52,8 +54,11 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
         yield from _unknown([finetune.corpus], recipe.corpus, "corpus", (*place, "corpus"))
         yield from _unknown_start(finetune.start_from, recipe.pretrain, "pretrain", folder, place)
         if finetune.start_from is not None:
-            yield from _two_stacks(recipe, finetune.start_from, folder, (*place, "start_from"))
+            misfit = _no_writer if finetune.task in WRITING else _two_stacks
+            yield from misfit(recipe, finetune.start_from, folder, (*place, "start_from"))
         yield from _unknown_preset(recipe, finetune, place)
+        if finetune.summarizer is not None:
+            yield from _no_summarizer(recipe, finetune.summarizer, folder, (*place, "summarizer"))
         try:
             check_task_module(finetune.task)
         except MynaError as error:
@@ -86,6 +91,21 @@ def _unknown_start(
         yield Problem(place, f'"{start_from}" is not a model\'s folder: it has no {needed}', remedy)
 
 
+def _no_summarizer(recipe: Recipe, summarizer: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """What is to make summaries and is no such table, and no model's folder."""
+    extracting = [name for name, config in recipe.finetune.items() if config.task == "extraction"]
+    remedy = f"take {', '.join(extracting)}" if extracting else "add a [finetune] table with task = extraction"
+    if summarizer in recipe.finetune:
+        if summarizer not in extracting:
+            yield Problem(place, f"[finetune.{summarizer}] makes no summaries", remedy)
+        return
+    known = _below(folder, summarizer) / "myna.json"
+    if not known.is_file():
+        yield Problem(place, f'"{summarizer}" is neither a [finetune] table nor a folder of such a model', remedy)
+    elif files.read_object(known).get("kind") != "sentences":
+        yield Problem(place, f'the model in "{summarizer}" makes no summaries', remedy)
+
+
 def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:
     """A preset that is not there, or is a decoder's; a tokenizer that is not there."""
     if config.preset is None or config.tokenizer is None:
@@ -94,6 +114,14 @@ def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> I
 
     if config.preset not in PRESETS:
         yield Problem((*place, "preset"), f'there is no preset "{config.preset}"', near(config.preset, PRESETS))
+    elif config.task in WRITING:
+        parts = PRESETS[config.preset]
+        if parts.get("attention") != "causal" and not parts.get("decoder_layers"):
+            what = f'"{config.preset}" is an encoder, and this task writes'
+            yield Problem((*place, "preset"), what, "choose a gpt or a bart preset")
+        if config.pointer and not parts.get("decoder_layers"):
+            what = f'pointer is for an encoder-decoder, and "{config.preset}" is none'
+            yield Problem((*place, "pointer"), what, "take it out, or choose a bart preset")
     elif PRESETS[config.preset].get("decoder_layers"):
         what = f'"{config.preset}" is an encoder-decoder, and a task needs one stack'
         yield Problem((*place, "preset"), what, "choose a bert or a gpt preset")
@@ -223,3 +251,15 @@ def _two_stacks(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -
             yield Problem(place, f"[pretrain.{start_from}] is an encoder-decoder, and a task needs one stack", _ENCODER)
     elif known.is_file() and files.read_object(known).get("kind") == "sequence_to_sequence":
         yield Problem(place, f'the model in "{start_from}" is an encoder-decoder, and a task needs one stack', _ENCODER)
+
+
+def _no_writer(recipe: Recipe, start_from: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
+    """A task that writes, and starts from a model that does not, as far as the files tell at a glance."""
+    known, remedy = _below(folder, start_from) / "myna.json", "start from a decoder or an encoder-decoder"
+    what = "is no model that writes, and this task does"
+    if start_from in recipe.pretrain:
+        start = recipe.pretrain[start_from]
+        if start.objective in OBJECTIVES and start.objective_settings().declaration().head not in _WRITE:
+            yield Problem(place, f"[pretrain.{start_from}] {what}", remedy)
+    elif known.is_file() and files.read_object(known).get("kind", _WRITE[0]) not in _WRITE:
+        yield Problem(place, f'the model in "{start_from}" {what}', remedy)

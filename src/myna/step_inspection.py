@@ -147,20 +147,23 @@ def _finetuning(
     from myna.presets import model_config
     from myna.tasks import find_task
     from myna.tasks.examples import choose, read_splits
+    from myna.tasks.task import Writes
     from myna.tokens.sampler import Sampler
     from myna.tokens.tokenizer import Tokenizer
 
     if config.start_from is None:
         start = run / "tokenizer" / str(config.tokenizer)
-        longest = model_config(config.preset, Tokenizer.open(start).vocabulary_size).maximum_length
+        described = model_config(config.preset, Tokenizer.open(start).vocabulary_size)
     else:
         own = run / "pretrain" / config.start_from / "model"
         start = own if config.start_from in pretrained else Path(config.start_from)
-        longest = _config_of(start).maximum_length
+        described = _config_of(start)
     tokenizer, kind, ledger = Tokenizer.open(start), find_task(config.task), Ledger()
     splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
     trained = choose(splits.train, config.training_examples or len(splits.train), seed)
-    task = kind(tokenizer, labels_for(config, kind, splits.names), longest)
+    task: Any = kind(tokenizer, labels_for(config, kind, splits.names), described.maximum_length)
+    if isinstance(task, Writes):
+        task.take_up(config, trained, described)
     items = task.items(trained, config.too_long, ledger)
     sampler = Sampler(items.lengths, config.batch_tokens, seed)
     shown = []

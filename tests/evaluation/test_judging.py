@@ -106,9 +106,10 @@ def test_nothing_of_the_test_split_reaches_the_simple_methods(tmp_path: Path, mo
     seen: list[str] = []
     original = judging.Simple.__init__
 
-    def spy(self: judging.Simple, trained: Any, *others: Any, **what: Any) -> None:
+    def spy(self: judging.Simple, trained: Any, corpus: Corpus, every: Any, *others: Any, **what: Any) -> None:
+        assert every == trained
         seen.extend(example.text for example in trained)
-        original(self, trained, *others, **what)
+        original(self, trained, corpus, every, *others, **what)
 
     monkeypatch.setattr(judging.Simple, "__init__", spy)
     model = untrained(tmp_path / "model", "sequence", "classification", ("bad", "good"))

@@ -159,7 +159,7 @@ def test_a_decoder_reads_its_source_the_same_way_with_and_without_the_cache(
         together = model(flatten(sources), flatten(targets))
         alone = [model(flatten([s]), flatten([t])) for s, t in zip(sources, targets, strict=True)]
         assert (together - torch.cat(alone)).abs().max() <= 1e-12 * max(1.0, together.abs().max().item())
-        memory = Memory.of(model.trunk.encoder(flatten(sources)), flatten(sources).runs)
+        memory = Memory.of(model.trunk.encoder(flatten(sources)), flatten(sources))
         memory.projected = {}
         cache, found = Cache(config.decoder_layers), []
         shortest = min(map(len, targets))

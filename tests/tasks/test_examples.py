@@ -76,7 +76,9 @@ def test_a_label_that_does_not_serve_is_named(tmp_path: Path, changes: dict[str,
 
 
 def test_a_corpus_without_labels_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no text for training in this corpus has a label .*label_column"):
+    with pytest.raises(
+        InputError, match=r"no text for training in this corpus has what this task learns.*label_column"
+    ):
         read(tmp_path, [document("text")])
     with pytest.raises(InputError, match="there is no labelled text to validate with"):
         read(tmp_path / "2", labelled({key: label for key, label in GOOD.items() if "train" in key}))

@@ -43,7 +43,11 @@ def predict(
         return
     for texts in _in_groups(texts_of(file, "lines", getattr(loaded, "reads", "texts")), _TEXTS_AT_A_TIME):
         for asked, answer in zip(texts, loaded.predict(texts), strict=True):
-            shown = asked if isinstance(asked, str) else " ".join(asked)
+            shown = (
+                asked
+                if isinstance(asked, str)
+                else " ".join(part if isinstance(part, str) else part["content"] for part in asked)
+            )
             print_json(answer) if as_json else print(f"{in_words(answer)}\t{' '.join(shown.split())}")
 
 

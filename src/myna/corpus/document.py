@@ -27,6 +27,13 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
+class Message(NamedTuple):
+    """A turn of a conversation: who says it (``system``, ``user``, ``assistant``), and what."""
+
+    role: str
+    content: str
+
+
 class Span(NamedTuple):
     """A stretch ``[start, end)`` of a text with a label."""
 
@@ -64,7 +71,9 @@ class Document:
     """One text, with what is known of it. ``None`` stands for what nobody said (no words, no spans, no label).
 
     ``source`` is the file it came from, ``group`` what must stay on one side of a split (an article, a thread).
-    ``pair`` is a second text that is read beside the first, ``value`` the number that belongs to it or to both.
+    ``pair`` is a second text that is read beside the first, ``value`` the number that belongs to it or to both,
+    ``target`` the text that is to be written of it. Of a conversation ``messages`` are the turns, and the text is all
+    that they say, one below the other.
     """
 
     id: str
@@ -78,6 +87,8 @@ class Document:
     spans: tuple[Span, ...] | None = None
     pair: str | None = None
     value: float | None = None
+    target: str | None = None
+    messages: tuple[Message, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,8 @@ class RawDocument:
     spans: tuple[Span, ...] | None = None
     pair: str | None = None
     value: float | None = None
+    target: str | None = None
+    messages: tuple[Message, ...] | None = None
 
     @property
     def label_count(self) -> int:
@@ -104,8 +117,8 @@ class RawDocument:
 
     @property
     def characters(self) -> int:
-        """What the ledger counts as its characters: those of the text and of its pair."""
-        return len(self.text) + len(self.pair or "")
+        """What the ledger counts as its characters: those of the text and of the text beside it."""
+        return len(self.text) + len(self.pair or "") + len(self.target or "")
 
 
 class Corpus:
@@ -179,11 +192,11 @@ class Corpus:
 
 
 def apart(documents: Iterable[Document]) -> Iterator[Document]:
-    """Documents whose pairs are documents of their own, as a tokenizer reads them."""
+    """Documents whose pairs and targets are documents of their own, as a tokenizer reads them."""
     for document in documents:
         yield document
-        if document.pair:
-            yield replace(document, text=document.pair, pair=None, words=None, spans=None)
+        for text in filter(None, (document.pair, document.target)):
+            yield replace(document, text=text, pair=None, target=None, words=None, spans=None)
 
 
 def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
@@ -204,9 +217,12 @@ def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
         zip(column("spans.starts"), column("spans.ends"), column("spans.labels"), strict=True),
         column("pair"),
         column("value"),
+        column("target"),
+        zip(column("messages.roles"), column("messages.contents"), strict=True),
         strict=True,
     )
-    for identity, text, source, group, label, labels, words, (starts, ends, kinds), pair, value in rows:
+    for identity, text, source, group, label, labels, words, spans, pair, value, target, (roles, contents) in rows:
+        starts, ends, kinds = spans
         yield Document(
             id=identity,
             text=text or "",
@@ -219,6 +235,8 @@ def read_batch(batch: pa.RecordBatch, split: Split) -> Iterator[Document]:
             spans=None if starts is None else tuple(map(Span, starts, ends, kinds)),
             pair=pair,
             value=value,
+            target=target,
+            messages=None if roles is None else tuple(map(Message, roles, contents)),
         )
 
 
@@ -256,6 +274,9 @@ def schema() -> pa.Schema:
             "spans.labels": names,
             "pair": pa.string(),
             "value": pa.float64(),
+            "target": pa.string(),
+            "messages.roles": names,
+            "messages.contents": names,
         }
     )
 
@@ -281,6 +302,9 @@ def to_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     def span_part(part: int) -> list[list[Any] | None]:
         return [None if s is None else [span[part] for span in s] for s in spans]
 
+    def message_part(part: int) -> list[list[str] | None]:
+        return [None if d.messages is None else [message[part] for message in d.messages] for d in documents]
+
     return pa.record_batch(
         [
             pa.array([d.id for d in documents], pa.string()),
@@ -297,6 +321,9 @@ def to_batch(documents: Sequence[Document]) -> pa.RecordBatch:
             flat(span_part(2), pa.string()),
             pa.array([d.pair for d in documents], pa.string()),
             pa.array([d.value for d in documents], pa.float64()),
+            pa.array([d.target for d in documents], pa.string()),
+            flat(message_part(0), pa.string()),
+            flat(message_part(1), pa.string()),
         ],
         schema=schema(),
     )

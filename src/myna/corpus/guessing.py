@@ -96,6 +96,63 @@ def guess_columns(
     return source.model_copy(update=settings), said
 
 
+# Of tasks that write: usual names of what is read, and of what is written.
+_SIDES = {
+    "summarization": (
+        ("source", "text", "document", "article", "content", "body", "原文", "正文", "文本", "内容"),
+        ("target", "summary", "abstract", "highlights", "headline", "title", "摘要", "标题"),
+    ),
+    "translation": (("source", "src", "text", "原文"), ("target", "tgt", "translation", "译文")),
+    "generation": (("source", "prompt"), ("target", "completion", "response")),
+}
+_SIDES["extraction"] = _SIDES["summarization"]
+_MESSAGES = ("messages", "conversations", "conversation", "对话")
+_ALONE = ("text", "content", "body", "正文", "文本", "内容")
+
+
+def guess_sides(
+    source: SourceConfig, task: str, sample: Sequence[Mapping[str, Any]], where: Path
+) -> tuple[SourceConfig, tuple[str, ...], dict[str, str]]:
+    """The source with the columns of a task that writes, the fields that are there, and those taken by another name.
+
+    Fields are ``text`` and ``target``, or ``messages``; of ``generation``, where no column has the name of what is
+    written of a source, ``text`` alone. A field without a column is an :class:`InputError`.
+    """
+    there = list(dict.fromkeys(column for row in sample for column in row if column))
+    names: dict[str, Sequence[str]] = {"messages": _MESSAGES}
+    if task != "instructions":
+        names = dict(zip(("text", "target"), _SIDES[task], strict=True))
+    found: dict[str, str] = {}
+    for field, usual in names.items():
+        setting = f"{field}_column"
+        free = [column for column in there if column not in found.values()]
+        if setting in source.model_fields_set:
+            found[field] = getattr(source, setting)
+        elif (column := next((name for name in usual if name in free), None)) is not None:
+            found[field] = column
+    if task == "generation" and "target" not in found:
+        alone = next((name for name in _ALONE if name in there), None) or longest_texts(sample, there)
+        names, found = {"text": _ALONE}, {"text": alone} if alone and "text" not in found else found
+    missing = next((field for field in names if field not in found), None)
+    if missing is not None:
+        what = f"there is no column for the {missing} (there are: {', '.join(there) or 'none'})"
+        raise InputError(what, where=where, remedy=f"name it with --set {missing}_column=COLUMN")
+    plain = {"text": ("text", "source"), "target": ("target",), "messages": ("messages",)}
+    said = {field: column for field, column in found.items() if column not in plain[field]}
+    return source.model_copy(update={f"{f}_column": c for f, c in found.items()}), tuple(names), said
+
+
+def guess_source(source: SourceConfig, reads: str) -> SourceConfig:
+    """The source with its column of conversations, where ``reads`` is ``messages``, or of what is to be read."""
+    sample, _ = sample_of(source, 100)
+    there = {column for row in sample for column in row}
+    messages = next((name for name in _MESSAGES if name in there), None)
+    if reads == "messages" and messages is not None:
+        return source.model_copy(update={"messages_column": messages})
+    usual = dict.fromkeys(name for sides in _SIDES.values() for name in sides[0])
+    return source.model_copy(update={"text_column": next((name for name in usual if name in there), "text")})
+
+
 def kind_of_tags(tags: Sequence[str]) -> str:
     """``spans`` where nine of ten tags have the form of BIO or BIOES and some begin, else ``plain``."""
     fit = sum(bioes([tag]) for tag in tags)

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from myna import files
 from myna.corpus.cleaning import Normalization, clean, flaw
 from myna.corpus.dedup import Repeats
-from myna.corpus.document import FORMAT, SPLITS, Document, Split, Words
+from myna.corpus.document import FORMAT, SPLITS, Document, Message, Split, Words
 from myna.corpus.readers import read_file
 from myna.corpus.selection import Candidate, choose
 from myna.corpus.shards import ShardWriter, SplitWriter, read_documents
@@ -140,19 +140,28 @@ def _cleaned(config: CorpusConfig, ledger: Ledger, report: Report) -> Iterator[t
                 share = (sum(sizes[:index]) + min(read, sizes[index])) / max(sum(sizes), 1)
                 report(f"reading {file.name}", 0.6 * share)
             cleaned = clean(raw.text, raw.words, raw.spans, normalize=config.normalize, unescape=config.unescape)
-            beside = clean(raw.pair or "", normalize=config.normalize, unescape=config.unescape)
-            for what, count in (cleaned.dropped + beside.dropped).items():
+            pair, target = (
+                clean(text or "", normalize=config.normalize, unescape=config.unescape)
+                for text in (raw.pair, raw.target)
+            )
+            for what, count in (cleaned.dropped + pair.dropped + target.dropped).items():
                 ledger.dropped(what, characters=count)
-            for what, count in (cleaned.added + beside.added).items():
+            for what, count in (cleaned.added + pair.added + target.added).items():
                 ledger.added(what, characters=count)
-            raw = replace(raw, pair=None if raw.pair is None else beside.text)
+            raw = replace(
+                raw,
+                pair=None if raw.pair is None else pair.text,
+                target=None if raw.target is None else target.text,
+                messages=_cleaned_messages(raw.messages, config),
+            )
             lost = len(raw.spans or ()) - len(cleaned.spans or ())
             if lost:
                 ledger.dropped("span of nothing but removed characters", labels=lost)
             labels = raw.label_count - lost
             reason = flaw(cleaned.text, config.minimum_characters, config.noise, config.script)
             if reason is not None:
-                ledger.dropped(reason, documents=1, characters=len(cleaned.text + beside.text), labels=labels)
+                characters = len(cleaned.text + pair.text + target.text)
+                ledger.dropped(reason, documents=1, characters=characters, labels=labels)
                 continue
             place = f"{number}:{raw.source}:{raw.line}"
             candidate = Candidate.of(place, cleaned.text, raw, labels)
@@ -168,8 +177,20 @@ def _cleaned(config: CorpusConfig, ledger: Ledger, report: Report) -> Iterator[t
                 spans=cleaned.spans,
                 pair=raw.pair,
                 value=raw.value,
+                target=raw.target,
+                messages=raw.messages,
             )
             yield document, candidate
+
+
+def _cleaned_messages(messages: tuple[Message, ...] | None, config: CorpusConfig) -> tuple[Message, ...] | None:
+    """Each turn clean; its characters are in the books as those of the text, which is all turns."""
+    if messages is None:
+        return None
+    return tuple(
+        Message(role, clean(content, normalize=config.normalize, unescape=config.unescape).text)
+        for role, content in messages
+    )
 
 
 def _size(path: Path) -> int:

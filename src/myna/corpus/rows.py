@@ -3,7 +3,7 @@
 A JSONL row holds a text (``{"text": …, "label": …}``) or tokens with tags (``{"tokens": […], "tags": […]}``, also
 ``characters`` or ``words`` for ``tokens``). Tags are BIO or BIOES; the text is the tokens joined. Rows with a text may
 carry ``"spans": [{"start", "end", "label"}]`` as Myna's own predictions do, a second text (``pair``), a number
-(``value``) or several labels.
+(``value``) or several labels; in columns that are named, the text to be written (``target``) or a conversation.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from myna.corpus.answers import answers
 from myna.corpus.dedup import fingerprint
 from myna.corpus.document import RawDocument, Span, Words
 from myna.corpus.encodings import numbered
+from myna.corpus.messages import messages_of
 from myna.corpus.sources import SourceConfig, SourceFile
 from myna.corpus.words import join
 from myna.errors import InputError
@@ -168,6 +169,10 @@ def document_of(row: Row, source: SourceConfig) -> RawDocument:
     group = row.name(source.group_column or "group", bool(source.group_column), "group_column")
     labels = _labels(row, source)
     pair = row.values.get("pair") if source.pair_column is None else row.text(source.pair_column, "pair_column")
+    if source.messages_column is not None:
+        messages = messages_of(row.find(source.messages_column, True, "set messages_column to one of them"), row.wrong)
+        text = "\n".join(message.content for message in messages)
+        return RawDocument(text, row.file.name, row.line, group=group, label=label, messages=messages)
     kind = _tokens_column(row, source)
     if kind is not None:
         tokens = strings(row, kind)
@@ -191,6 +196,7 @@ def document_of(row: Row, source: SourceConfig) -> RawDocument:
         spans=spans,
         pair=pair if isinstance(pair, str) else None,
         value=value,
+        target=None if source.target_column is None else row.text(source.target_column, "target_column"),
     )
 
 

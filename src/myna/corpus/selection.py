@@ -37,8 +37,11 @@ class Candidate:
 
     @classmethod
     def of(cls, place: str, text: str, raw: RawDocument, labels: int) -> Candidate:
-        """The candidate of a document by its clean text; where it has no group its text is its own."""
-        folded = fold(text) if raw.pair is None else f"{fold(text)}\n{fold(raw.pair)}"
+        """The candidate of a document by its clean text; where it has no group its text is its own.
+
+        Two are copies where a text beside theirs, the pair or the target, is the same too.
+        """
+        folded = "\n".join(fold(part) for part in (text, raw.pair, raw.target) if part is not None)
         group = folded if raw.group is None else fold(raw.group)
         label = (raw.label, raw.labels and tuple(sorted(raw.labels)), raw.value)
         return cls(
@@ -48,7 +51,7 @@ class Candidate:
             group_hash=hash_of_fold(group),
             forced=raw.split,
             label=None if label == (None, None, None) else label,
-            characters=len(text) + len(raw.pair or ""),
+            characters=len(text) + len(raw.pair or "") + len(raw.target or ""),
             labels=labels,
         )
 

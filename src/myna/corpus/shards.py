@@ -32,7 +32,7 @@ class ShardWriter:
 
     def write(self, document: Document) -> None:
         self._batch.append(document)
-        length = len(document.text) + len(document.pair or "")
+        length = len(document.text) + len(document.pair or "") + len(document.target or "")
         self._in_batch += length
         self.documents += 1
         self.characters += length

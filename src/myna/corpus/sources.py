@@ -45,6 +45,12 @@ class SourceConfig(Section):
     )
     text_column: str = setting("text", "the column (CSV, TSV, JSONL, Parquet) with the text")
     pair_column: str | None = setting(None, 'the column with a second text; else "pair"')
+    target_column: str | None = setting(
+        None, "the column with the text that is to be written of the first", affects="added"
+    )
+    messages_column: str | None = setting(
+        None, 'the column with a conversation: a list of {"role", "content"}, in place of a text', affects="added"
+    )
     value_column: str | None = setting(None, 'the column with a number to be told; else "value" where it is one')
     tokens_column: str | None = setting(
         None, 'the column with the tokens (in CoNLL its number from 1); else "tokens", "characters" or "words"'

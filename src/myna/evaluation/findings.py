@@ -24,25 +24,27 @@ class Manner:
     """How a metric is read: what is better, and how it is written."""
 
     higher: bool = True
-    unit: Literal["percent", "bits", "count", "number"] = "number"
+    unit: Literal["percent", "hundred", "bits", "count", "number"] = "number"
 
     def text(self, value: float) -> str:
         """A value as a reader wants it."""
         if self.unit == "percent":
             return f"{100 * value:.1f}{PERCENT}"
+        if self.unit == "hundred":
+            return f"{100 * value:.1f}"
         if self.unit == "count":
             return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 100 else f"{value:.1f}"
         return f"{value:.2f}"
 
     def gap(self, say: Phrase, value: float) -> str:
         """The size of a difference."""
-        if self.unit == "percent":
-            return say("points", value=f"{100 * value:.1f}")
+        if self.unit in ("percent", "hundred"):
+            return say("points" if self.unit == "percent" else "hundredths", value=f"{100 * value:.1f}")
         return say("bits", value=f"{value:.2f}") if self.unit == "bits" else self.text(value)
 
     def bound(self, value: float) -> str:
         """An end of the interval of a difference."""
-        return f"{100 * value:.1f}" if self.unit == "percent" else self.text(value)
+        return f"{100 * value:.1f}" if self.unit in ("percent", "hundred") else self.text(value)
 
 
 MANNERS = {
@@ -66,21 +68,21 @@ MANNERS = {
     "replaced_accuracy": Manner(True, "percent"),
     "bits_per_character": Manner(False, "bits"),
     "perplexity": Manner(False, "count"),
+    **dict.fromkeys(("rouge_1", "rouge_2", "rouge_l", "bleu", "chrf"), Manner(True, "hundred")),
+    "repetition": Manner(False, "percent"),
+    "memorised": Manner(False, "percent"),
 }
+# Those whose answer is a text.
+WRITTEN = ("summarization", "extraction", "translation", "generation", "instructions", "written")
 KNOWN_KINDS = (
-    "classification",
-    "multilabel",
-    "regression",
-    "tagging",
-    "words",
-    "segmentation",
-    "questions",
-    "embeddings",
-    "masked",
-    "causal",
+    *("classification", "multilabel", "regression", "tagging", "words", "segmentation", "questions", "embeddings"),
+    *("masked", "causal", *WRITTEN),
 )
 # Which metric speaks for a model: the first of these that it has.
-_MAIN = ("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1")
+_MAIN = (
+    *("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1"),
+    *("bleu", "rouge_l"),
+)
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def finding(model: ModelFacts, say: Phrase) -> Finding | None:
         labels=listed(say, labels if len(labels) <= 6 else [*labels[:5], "…"]),
         value=value,
         examples=f"{entry.get('examples', 0):,}",
-        **({"metric": named(say, "metric", metric)} if kind_of(model) == "other" else {}),
+        **({"metric": named(say, "metric", metric)} if kind_of(model) in ("other", *WRITTEN) else {}),
     )
     table = score(metric, entry, say)
     best = next((row for row in table.rows if not row.ours), None)

@@ -19,10 +19,12 @@ from myna.evaluation.judged_questions import judge_questions, line_of_question
 from myna.evaluation.judged_segmentation import judge_segmentation, line_of_segmentation
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
+from myna.evaluation.written import judge_texts, line_of_text
 from myna.inference.loaded import Loaded
 from myna.tasks.classification import Classified
 from myna.tasks.embeddings import Embedded
 from myna.tasks.examples import Example
+from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Labelled
 from myna.tasks.questions import Answered
 from myna.tasks.regression import Valued
@@ -30,6 +32,7 @@ from myna.tasks.segmentation import Segmented
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import TaggedWords, words_of
+from myna.tasks.writing import Written
 
 # Scores, and what ``details.json`` has; of the model, examples, predictions, the seed and the simple methods.
 Judged = tuple[Scores, dict[str, Any]]
@@ -215,4 +218,6 @@ JUDGES: dict[type, Judge] = {
     Segmented: Judge(judge_segmentation, line_of_segmentation),
     Embedded: Judge(judge_embeddings, line_of_embedding),
     Answered: Judge(judge_questions, line_of_question),
+    Written: Judge(judge_texts, line_of_text),
+    Extracted: Judge(judge_texts, line_of_text),
 }

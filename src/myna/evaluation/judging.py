@@ -15,7 +15,7 @@ import numpy as np
 
 from myna import files
 from myna.corpus.document import Corpus
-from myna.corpus.guessing import guess_columns, sample_of
+from myna.corpus.guessing import guess_columns, guess_sides, sample_of
 from myna.corpus.sources import SourceConfig
 from myna.evaluation.judges import JUDGES, Judged
 from myna.evaluation.scoring import Scores
@@ -24,14 +24,18 @@ from myna.evaluation.simple_methods import Simple
 from myna.inference.loaded import Loaded, load
 from myna.inference.predict import predictions
 from myna.ledger import Ledger
+from myna.tasks import TARGETED
 from myna.tasks.embeddings import Embeddings
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
+from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.questions import Questions
 from myna.tasks.regression import VALUE
 from myna.tasks.segmentation import Segmentation
 from myna.tasks.tagging import Tagging
+from myna.tasks.task import Writes
 from myna.tasks.words import TagsOfWords
+from myna.tasks.writing import Written
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -69,14 +73,20 @@ def evaluate_task(
         _write(folder, Scores(seed), {"kind": _kind(loaded)}, [], [])
         return ledger
     report("predicting", 0.1)
-    said = predictions(loaded.model, loaded.task, loaded.task.items(splits.test, "window", windows))
+    items = loaded.task.items(splits.test, "window", windows)
+    said, tested = predictions(loaded.model, loaded.task, items), items.examples
     ledger.note("windows beyond the first", windows.notes.get("windows beyond the first", 0))
+    unread = sum(getattr(each, "unread", 0) for each in said)
+    ledger.note("tokens of texts that had no room in the model's window", unread)
     report("simple methods", 0.6)
     own = seed if config.seed is None else config.seed
-    trained = _within_budget(choose(splits.train, config.training_examples or len(splits.train), own), ledger)
-    simple = Simple(trained, corpus, ledger, thorough=bool(config.thorough))
-    scores, details = _judge(loaded, splits.test, said, seed, simple)
-    _write(folder, scores, details, splits.test, said)
+    every = choose(splits.train, config.training_examples or len(splits.train), own)
+    trained = _within_budget(every, ledger)
+    if isinstance(loaded.task, Writes):
+        trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
+    simple = Simple(trained, corpus, every, ledger, thorough=bool(config.thorough))
+    scores, details = _judge(loaded, tested, said, seed, simple)
+    _write(folder, scores, details, tested, said)
     return ledger
 
 
@@ -84,18 +94,20 @@ def judge_file(model_folder: Path, data: Path, seed: int = 1) -> dict[str, Any]:
     """The scores of a fine-tuned model on the examples of a file, as in ``scores.json``, without simple methods."""
     loaded = load(model_folder)
     examples = read_examples(data, type(loaded.task), _source_for(loaded, data))
-    said = predictions(loaded.model, loaded.task, loaded.task.items(examples))
-    return _judge(loaded, examples, said, seed, None)[0].metrics
+    items = loaded.task.items(examples)
+    return _judge(loaded, items.examples, predictions(loaded.model, loaded.task, items), seed, None)[0].metrics
 
 
 def _source_for(loaded: Loaded, data: Path) -> SourceConfig:
     """How a file of examples is read: its tags as those of the model, its columns as a task has none but these."""
-    task = loaded.task
-    if isinstance(task, Questions):
-        source = SourceConfig(path=str(data))
-        return guess_columns(source, ("text", "pair", "answer"), *sample_of(source))[0]
+    task, name = loaded.task, loaded.facts.get("task")
     plain = isinstance(task, Segmentation) or (isinstance(task, TagsOfWords) and not task.marks_spans)
-    return SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
+    if isinstance(task, Questions):
+        source, _ = guess_columns(source, ("text", "pair", "answer"), *sample_of(source))
+    if name in TARGETED:
+        source, _, _ = guess_sides(source, name, *sample_of(source))
+    return source
 
 
 def _judge(
@@ -131,7 +143,7 @@ def _within_budget(examples: Sequence[Example], ledger: Ledger) -> list[Example]
     for example in examples:
         if read >= BASELINE_CHARACTERS:
             break
-        read += len(example.text)
+        read += len(example.text) + len(example.target or "")
         chosen.append(example)
     ledger.note("training examples that the simple methods did without", len(examples) - len(chosen))
     return chosen
@@ -143,12 +155,16 @@ def _kind(loaded: Loaded) -> str:
         return "regression"
     kinds = {Multilabel: "multilabel", TagsOfWords: "words", Segmentation: "segmentation", Tagging: "tagging"}
     kinds |= {Questions: "questions", Embeddings: "embeddings"}
-    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), "classification")
+    task = loaded.facts.get("task")
+    usual = task if task in TARGETED else "other" if isinstance(loaded.task, Writes) else "classification"
+    return next((kind for task, kind in kinds.items() if isinstance(loaded.task, task)), usual)
 
 
 def line_of(example: Example, said: Any) -> Mapping[str, Any]:
     """A line of ``predictions.jsonl``."""
-    line: dict[str, Any] = {"id": example.id, "text": example.text}
+    line: dict[str, Any] = {"id": example.id}
+    if not isinstance(said, (Written, Extracted)):
+        line["text"] = example.text
     if example.pair is not None:
         line["pair"] = example.pair
     judge = JUDGES.get(type(said))

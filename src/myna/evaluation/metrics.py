@@ -41,44 +41,44 @@ def confusion(expected: Sequence[str], predicted: Sequence[str], labels: Sequenc
 def accuracy(cells: NDArray[np.number]) -> Floats:
     """The share that is right, ``(…)``, of confusion matrices ``(…, labels, labels)``."""
     right = np.trace(cells, axis1=-2, axis2=-1)
-    return _share(right, cells.sum((-2, -1)))
+    return quotient(right, cells.sum((-2, -1)))
 
 
 def f1_by_class(cells: NDArray[np.number]) -> Floats:
     """The F1 of each class, ``(…, labels)``; 0 for a class that neither occurs nor is predicted."""
     right = np.diagonal(cells, axis1=-2, axis2=-1)
-    return _share(2 * right, cells.sum(-1) + cells.sum(-2))
+    return quotient(2 * right, cells.sum(-1) + cells.sum(-2))
 
 
 def macro_f1(cells: NDArray[np.number]) -> Floats:
     """The mean F1, ``(…)``, of the classes that occur or are predicted (as scikit-learn's)."""
     there = (cells.sum(-1) + cells.sum(-2)) > 0
-    return _share((f1_by_class(cells) * there).sum(-1), there.sum(-1))
+    return quotient((f1_by_class(cells) * there).sum(-1), there.sum(-1))
 
 
 def precision_by_class(cells: NDArray[np.number]) -> Floats:
     """Of what was called this class, the share that is it, ``(…, labels)``."""
-    return _share(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-2))
+    return quotient(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-2))
 
 
 def recall_by_class(cells: NDArray[np.number]) -> Floats:
     """Of what is this class, the share that was called so, ``(…, labels)``."""
-    return _share(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1))
+    return quotient(np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1))
 
 
 def micro_f1(counts: NDArray[np.number]) -> Floats:
     """The F1, ``(…)``, of counts ``(…, 3)``: right, predicted, expected. 0 where there is nothing at all."""
-    return _share(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
+    return quotient(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
 
 
 def precision(counts: NDArray[np.number]) -> Floats:
     """The share, ``(…)``, of what was predicted that is right, of counts as in :func:`micro_f1`."""
-    return _share(counts[..., 0], counts[..., 1])
+    return quotient(counts[..., 0], counts[..., 1])
 
 
 def recall(counts: NDArray[np.number]) -> Floats:
     """The share, ``(…)``, of what was expected that was found, of counts as in :func:`micro_f1`."""
-    return _share(counts[..., 0], counts[..., 2])
+    return quotient(counts[..., 0], counts[..., 2])
 
 
 def entity_counts(
@@ -122,12 +122,12 @@ def macro_f1_of_labels(counts: NDArray[np.number]) -> Floats:
     """The mean F1, ``(…)``, of the labels that occur or are predicted."""
     each = counts[..., :-1, :]
     there = (each[..., 1] + each[..., 2]) > 0
-    return _share((micro_f1(each) * there).sum(-1), there.sum(-1))
+    return quotient((micro_f1(each) * there).sum(-1), there.sum(-1))
 
 
 def exact_match(counts: NDArray[np.number]) -> Floats:
     """The share of examples, ``(…)``, whose labels are all right and no others."""
-    return _share(counts[..., -1, 0], counts[..., -1, 1])
+    return quotient(counts[..., -1, 0], counts[..., -1, 1])
 
 
 def answer_match(expected: Sequence[Sequence[str]], said: Sequence[str]) -> Floats:
@@ -156,7 +156,7 @@ def _words_of_answer(text: str) -> list[str]:
 
 def first_share(sums: NDArray[np.number]) -> Floats:
     """The first of two sums over the second, ``(…)``, of ``(…, 2)``."""
-    return _share(sums[..., 0], sums[..., 1])
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 def moments(expected: NDArray[np.number], predicted: NDArray[np.number]) -> Floats:
@@ -176,9 +176,9 @@ def moments(expected: NDArray[np.number], predicted: NDArray[np.number]) -> Floa
 def r_squared(sums: NDArray[np.floating]) -> Floats:
     """The share of the variance that is told, ``(…)``, of sums as in :func:`moments`; 0 where there is none to tell."""
     count, right, squares, apart = sums[..., 0], sums[..., 1], sums[..., 3], sums[..., 6]
-    variance = squares - _share(right**2, count)
+    variance = squares - quotient(right**2, count)
     there = variance > 1e-12 * np.maximum(squares, 1e-300)
-    return np.where(there, 1 - _share(apart, np.where(there, variance, 1)), 0.0)
+    return np.where(there, 1 - quotient(apart, np.where(there, variance, 1)), 0.0)
 
 
 def pearson(sums: NDArray[np.floating]) -> Floats:
@@ -187,8 +187,8 @@ def pearson(sums: NDArray[np.floating]) -> Floats:
     Of :func:`ranks` it is Spearman's.
     """
     count, right, said, right2, said2, product = (sums[..., place] for place in range(6))
-    together = product - _share(right * said, count)
-    one, two = right2 - _share(right**2, count), said2 - _share(said**2, count)
+    together = product - quotient(right * said, count)
+    one, two = right2 - quotient(right**2, count), said2 - quotient(said**2, count)
     there = (one > 1e-12 * right2) & (two > 1e-12 * said2)
     spread = np.sqrt(np.where(there, one * two, 1.0))
     return np.where(there, np.clip(together / spread, -1, 1), 0.0)
@@ -196,7 +196,7 @@ def pearson(sums: NDArray[np.floating]) -> Floats:
 
 def mean_absolute_error(sums: NDArray[np.floating]) -> Floats:
     """The mean absolute difference, ``(…)``, of sums as in :func:`moments`."""
-    return _share(sums[..., 7], sums[..., 0])
+    return quotient(sums[..., 7], sums[..., 0])
 
 
 def ranks(values: NDArray[np.number]) -> Floats:
@@ -228,16 +228,16 @@ def spans_of_tags(tags: Sequence[str]) -> list[SpanTuple]:
 
 def bits_per_character(sums: NDArray[np.number]) -> Floats:
     """Bits over characters, ``(…)``, of sums ``(…, 2)``: bits of whole documents with their ends, characters."""
-    return _share(sums[..., 0], sums[..., 1])
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 def perplexity(sums: NDArray[np.number]) -> Floats:
     """exp of nats over targets, ``(…)``, of sums ``(…, 2)``: nats, targets."""
-    result: Floats = np.exp(_share(sums[..., 0], sums[..., 1]))
+    result: Floats = np.exp(quotient(sums[..., 0], sums[..., 1]))
     return result
 
 
-def _share(part: NDArray[np.number], whole: NDArray[np.number]) -> Floats:
+def quotient(part: NDArray[np.number], whole: NDArray[np.number]) -> Floats:
     """part / whole, and 0 where there is nothing."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     nothing = np.zeros(np.broadcast_shapes(part.shape, whole.shape))

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from myna.evaluation.texts import rouge_of, words_of
+
 # A reader looks at about so many, and reads about so much of each.
 MOST = 8
 MOST_CHARACTERS = 280
@@ -65,6 +67,47 @@ def wrong_labels(predictions: Iterable[Mapping[str, Any]], most: int = MOST) -> 
         shown = text if len(text) <= MOST_CHARACTERS + 20 else text[:MOST_CHARACTERS]
         mistakes.append(Mistake(shown, len(text) - len(shown), line["label"], line["predicted"], sure))
     return mistakes, wrong
+
+
+@dataclass(frozen=True)
+class WrittenText:
+    """What a model read, what was expected and what it wrote, each cut to what a reader looks at; ``score`` is its
+    ROUGE-L.
+    """
+
+    source: str
+    expected: str
+    written: str
+    score: float | None
+
+
+def written_texts(
+    predictions: Iterable[Mapping[str, Any]], scored: bool = True, most: int = MOST // 2
+) -> tuple[list[WrittenText], list[WrittenText], int]:
+    """The texts with the best ROUGE-L, those with the worst, and how many there are.
+
+    Where they are not ``scored``, the first texts and none. Predictions are lines of ``predictions.jsonl``: ``source``,
+    ``target``, ``predicted``. None is shown twice.
+    """
+    best: list[tuple[float, int, WrittenText]] = []
+    worst: list[tuple[float, int, WrittenText]] = []
+    count = 0
+    for number, line in enumerate(predictions):
+        count += 1
+        source, expected, written = line["source"], line["target"] or "", line["predicted"]
+        score = rouge_of(words_of(expected), words_of(written))[-1] if scored else None
+        text = WrittenText(_cut(source), _cut(expected), _cut(written), score)
+        _keep(best, (score or 0.0, -number, text), most)
+        if scored:
+            _keep(worst, (-(score or 0.0), -number, text), most)
+    firsts = [row[-1] for row in heapq.nlargest(most, best)]
+    lasts = [row[-1] for row in heapq.nlargest(most, worst)]
+    return firsts, [text for text in lasts if text not in firsts], count
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= MOST_CHARACTERS + 20 else f"{text[:MOST_CHARACTERS]} …"
 
 
 def wrong_spans(predictions: Iterable[Mapping[str, Any]], most: int = MOST) -> tuple[list[MarkedSentence], int]:

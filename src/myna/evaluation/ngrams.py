@@ -1,4 +1,4 @@
-"""Characters predicted from the one or two before: n-grams, interpolated as Witten and Bell (1991) do.
+"""Characters predicted from the few before: n-grams, interpolated as Witten and Bell (1991) do.
 
 With N occurrences of a history and T different characters behind it::
 
@@ -29,13 +29,13 @@ class CharacterNgrams:
     """A model of characters by the ``order`` − 1 before, trained on whole documents, each with its end."""
 
     def __init__(self, order: int, texts: Iterable[str]) -> None:
-        if not 1 <= order <= 3:
-            raise ValueError(f"the order must be 1, 2 or 3, not {order}")
+        if not 1 <= order <= 6:
+            raise ValueError(f"the order must be 1 to 6, not {order}")
         self.order = order
         alphabet = np.zeros(0x110000, bool)
         tables = [_Counts() for _ in range(order)]
-        for part in _parts(texts):
-            codes, starts = _codes(part)
+        for part in in_parts(texts):
+            codes, starts = codes_of(part)
             alphabet[codes[codes < _END]] = True
             for length, counts in enumerate(tables):
                 counts.add(_keys(codes, starts, length))
@@ -45,8 +45,8 @@ class CharacterNgrams:
     def bits(self, texts: Sequence[str]) -> Floats:
         """The cost of each whole document with its end, ``(documents,)`` in bits."""
         totals = [np.zeros(0)]
-        for part in _parts(texts):
-            codes, starts = _codes(part)
+        for part in in_parts(texts):
+            codes, starts = codes_of(part)
             cost = -np.log2(self._shares(codes, starts))
             totals.append(np.add.reduceat(cost, starts))
         return np.concatenate(totals)
@@ -58,11 +58,11 @@ class CharacterNgrams:
         """
         lines = [history + character for character in self.alphabet]
         unseen = next(c for c in map(chr, range(1, 0x110000)) if c not in set(self.alphabet))
-        codes, starts = _codes([*lines, history + unseen])
+        codes, starts = codes_of([*lines, history + unseen])
         last = np.append(starts[1:], len(codes)) - 2  # the character before the end
         shares = self._shares(codes, starts)
         others = round(1 / UNIFORM_SHARE) - 1 - len(self.alphabet)
-        codes, starts = _codes([history])
+        codes, starts = codes_of([history])
         end = float(self._shares(codes, starts)[-1])
         return dict(zip(self.alphabet, shares[last].tolist(), strict=False)), float(shares[last[-1]]) * others, end
 
@@ -80,9 +80,11 @@ class CharacterNgrams:
 # A character's code is its code point; the end and what stands before a beginning come behind the last one.
 _END, _START = 0x110000, 0x110001
 _WIDTH = 21
+# Of the hash of a history: the next character is put above what is known, and all is spread by an odd number.
+_HALF, _ODD = np.uint64(42), np.uint64(0x9E3779B97F4A7C15)
 
 
-def _parts(texts: Iterable[str]) -> Iterable[list[str]]:
+def in_parts(texts: Iterable[str]) -> Iterable[list[str]]:
     part: list[str] = []
     size = 0
     for text in texts:
@@ -95,8 +97,8 @@ def _parts(texts: Iterable[str]) -> Iterable[list[str]]:
         yield part
 
 
-def _codes(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The codes of all documents, each with its end, one after the other; and where each begins."""
+def codes_of(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The codes of all documents, each with its end (0x110000), one after the other; and where each begins."""
     pieces = [np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32) for text in texts]
     sizes = np.array([len(piece) + 1 for piece in pieces], np.int64)
     starts = np.cumsum(sizes) - sizes
@@ -108,16 +110,23 @@ def _codes(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _keys(codes: NDArray[np.int64], starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Each character with the ``length`` before it in its document, as one number of 63 bits at most."""
-    keys = codes.copy()
+    """Each character with the ``length`` before it in its document, as one number of 63 bits at most.
+
+    Two characters before it stand there as they are, more by a hash of 42 bits: of ten million histories about ten
+    then share their counts with another, and probabilities still add up to one.
+    """
+    history = np.zeros(len(codes), np.uint64)
     for back in range(1, length + 1):
         before = np.full(len(codes), _START, np.int64)
         before[back:] = codes[:-back]
         for step in range(back):  # what stands before a document's beginning is not the document before
             places = starts + step
             before[places[places < len(codes)]] = _START
-        keys |= before << (_WIDTH * back)
-    return keys
+        if back <= 2:
+            history |= before.astype(np.uint64) << np.uint64(_WIDTH * (back - 1))
+        else:
+            history = ((history ^ before.astype(np.uint64) << _HALF) * _ODD) >> np.uint64(64 - 2 * _WIDTH)
+    return (history.astype(np.int64) << _WIDTH) | codes
 
 
 class _Counts:

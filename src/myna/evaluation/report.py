@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from myna.evaluation.charts import Chart
     from myna.evaluation.findings import Finding, Score
     from myna.evaluation.gathering import ModelFacts, StageFacts
-    from myna.evaluation.mistakes import MarkedSentence, Mistake
+    from myna.evaluation.mistakes import MarkedSentence, Mistake, WrittenText
     from myna.evaluation.phrases import Phrase
 
 VERSION = 1
@@ -55,6 +55,19 @@ class ModelPage:
     samples: Sequence[Mapping[str, Any]]
     sample_settings: str
     fills: Sequence[Mapping[str, Any]]
+    written: WrittenPage | None
+
+
+@dataclass(frozen=True)
+class WrittenPage:
+    """What the report shows of written texts: some of them, and their figures by themselves (name, model, by hand)."""
+
+    best: Sequence[WrittenText]
+    worst: Sequence[WrittenText]
+    caption: str
+    alone: Sequence[tuple[str, str, str]]
+    copies: Sequence[str]
+    signatures: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +225,30 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
         samples=written,
         sample_settings=_settings(written, say),
         fills=[sample for sample in model.samples if "blanks" in sample],
+        written=_written_page(model, say) if kind in findings.WRITTEN else None,
+    )
+
+
+def _written_page(model: ModelFacts, say: Phrase) -> WrittenPage:
+    from myna.evaluation.findings import Manner
+    from myna.evaluation.gathering import read_lines
+    from myna.evaluation.mistakes import written_texts
+    from myna.evaluation.phrases import named
+
+    scored, share = model.details["kind"] != "generation", Manner(unit="percent")
+    lines = () if model.predictions is None else read_lines(model.predictions)
+    best, worst, count = written_texts(lines, scored)
+    alone = model.details.get("alone", {})
+    return WrittenPage(
+        best,
+        worst,
+        say("texts_caption" if scored else "texts_plain", count=f"{count:,}"),
+        [
+            (named(say, "metric", name), share.text(each["model"]), share.text(each["by_hand"]))
+            for name, each in alone.items()
+        ],
+        [copy["text"] for copy in model.details.get("copies", ())],
+        " · ".join(f"{name} {each}" for name, each in model.details.get("signatures", {}).items()),
     )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myna.corpus.document import Corpus, Span
-from myna.evaluation import baselines, metrics
+from myna.evaluation import baselines, metrics, text_baselines
+from myna.evaluation.ngrams import CharacterNgrams
 from myna.evaluation.perceptron import structured_perceptron
 from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
 from myna.ledger import Ledger
@@ -27,13 +28,20 @@ from myna.tasks.words import words_of
 class Simple:
     """The simple methods, which have seen the training examples. Each function gives what each says, by its name.
 
-    ``thorough``: those too that take a minute. What is to be told of them goes into ``ledger``.
+    ``all_trained`` are those that the model was trained on where the simple methods did with fewer. ``thorough``: those
+    too that take a minute. What is to be told of them goes into ``ledger``.
     """
 
     def __init__(
-        self, trained: Sequence[Example], corpus: Corpus, ledger: Ledger | None = None, thorough: bool = False
+        self,
+        trained: Sequence[Example],
+        corpus: Corpus,
+        all_trained: Sequence[Example] = (),
+        ledger: Ledger | None = None,
+        thorough: bool = False,
     ) -> None:
-        self.trained, self.corpus, self.ledger, self.thorough = trained, corpus, ledger or Ledger(), thorough
+        self.trained, self.corpus, self.all_trained = trained, corpus, all_trained or trained
+        self.ledger, self.thorough = ledger or Ledger(), thorough
 
     def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
         """What each method says of each text, or pair of texts."""
@@ -135,6 +143,35 @@ class Simple:
             for name, lines in told.items()
         }
         return {**found, "known_names": names}
+
+    def summaries(self, examples: Sequence[Example], counts: Sequence[int] | None = None) -> dict[str, list[str]]:
+        """A short text for each; of so many sentences each as ``counts`` says, or else as most of training have."""
+        usual = text_baselines.usual_sentences([example.target or "" for example in self.trained])
+        counts = [usual] * len(examples) if counts is None else counts
+        both = list(zip([example.text for example in examples], counts, strict=True))
+        first = "first_sentence" if set(counts) == {1} else "first_sentences"
+        return {
+            first: [text_baselines.first_sentences(text, count) for text, count in both],
+            "textrank": [text_baselines.textrank(text, count) for text, count in both],
+            **self.nearest(examples),
+        }
+
+    def translations(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """A translation of each text."""
+        sources, targets = [e.text for e in self.trained], [e.target or "" for e in self.trained]
+        dictionary = text_baselines.Dictionary(sources, targets)
+        return {**self.nearest(examples), "dictionary": [dictionary.translate(example.text) for example in examples]}
+
+    def nearest(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """What training has for the text that is most like each."""
+        sources, targets = [e.text for e in self.trained], [e.target or "" for e in self.trained]
+        asked = [example.text for example in examples]
+        return {"nearest_source": text_baselines.nearest_targets(sources, targets, asked)}
+
+    def bits(self, texts: Sequence[str]) -> dict[str, metrics.Floats]:
+        """The cost of each text with its end, ``(texts,)`` in bits, by the texts that training writes."""
+        model = CharacterNgrams(5, (example.target or example.text for example in self.trained))
+        return {"character_5gram": model.bits(texts)}
 
 
 def _cut(text: str) -> list[str]:

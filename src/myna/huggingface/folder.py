@@ -8,9 +8,11 @@ No pickle is read or written.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -51,13 +53,26 @@ class ModelFolder:
 
 
 def write_model_folder(
-    folder: Path, model: Model, tokenizer_folder: Path, facts: Mapping[str, Any], bare: bool = False
+    folder: Path,
+    model: Model,
+    tokenizer_folder: Path,
+    facts: Mapping[str, Any],
+    chat_template: str | None = None,
+    within: Mapping[str, Path] = MappingProxyType({}),
+    bare: bool = False,
 ) -> None:
-    """Writes the model, whole or not at all, or its ``bare`` trunk. ``facts`` go into ``myna.json`` and the card."""
+    """Writes the model, whole or not at all, or its ``bare`` trunk. ``facts`` go into ``myna.json`` and the card.
+
+    ``within`` are folders of other models that it needs, by the names that their copies have in its own.
+    """
     kind = TRUNK if bare else model.kind
     settings = bare_settings_of(model) if bare else settings_of(model)
     named = _tokenizer_settings(tokenizer_folder)
+    if chat_template is not None:
+        named = {**named, "chat_template": chat_template}
     with files.new_folder(folder) as place:
+        for name, other in within.items():
+            shutil.copytree(other, place / name)
         content = {
             _CONFIG: to_json({**settings, **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
@@ -171,6 +186,9 @@ def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     called = {role: entry["content"] if isinstance(entry := settings.get(role), dict) else entry for role in roles}
     found = {name: ids[called[role]] for role, name in names.items() if called[role] in ids}
     first = ids.get(called["cls_token"] or called["bos_token"])
+    # A model of somebody else's may have another one.
+    if (tokenizer_folder / _CONFIG).is_file():
+        first = files.read_object(tokenizer_folder / _CONFIG).get("decoder_start_token_id", first)
     if model.config.decoder_layers and first is not None:
         found["decoder_start_token_id"] = first  # what every target is written behind
     return found

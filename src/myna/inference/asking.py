@@ -19,8 +19,10 @@ _NO_TEXT = re.compile("[\ud800-\udfff]")
 def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[Any]:
     """The texts of a file or folder in their order: of a table its text column; other files are read as told.
 
-    For a model that ``reads`` pairs or words they are these, where the table has them.
+    For a model that ``reads`` pairs, words or messages they are these, where the table has them; for one that writes of
+    sources the text column is looked for by its usual names.
     """
+    from myna.corpus.guessing import guess_source
     from myna.corpus.readers import file_of, read
     from myna.corpus.sources import SourceConfig
 
@@ -33,12 +35,16 @@ def texts_of(path: Path, otherwise: Format, reads: str = "texts") -> Iterator[An
         from myna.corpus.guessing import guess_columns, sample_of
 
         source, _ = guess_columns(source, ("text", "pair"), *sample_of(source))
+    if table and reads in ("sources", "messages"):
+        source = guess_source(source, reads)
     for document in read(source):
         check_text(document.text, file_of(path, document), document.line)
         if reads in ("pairs", "questions") and document.pair is not None:
             yield document.text, document.pair
         elif reads == "words" and document.words is not None:
             yield document.words.strings(document.text)
+        elif document.messages is not None:
+            yield [message._asdict() for message in document.messages]
         else:
             yield document.text
     if document is None:
@@ -56,6 +62,8 @@ def check_text(text: str, where: Path | str, line: int | None = None, blank: boo
 
 def in_words(answer: dict[str, Any]) -> str:
     """An answer of a task on one line."""
+    if "text" in answer:
+        return " ".join(answer["text"].split()) or "–"
     if "label" in answer:
         return f"{answer['label']} {answer['scores'][answer['label']]:.3f}"
     if "labels" in answer:

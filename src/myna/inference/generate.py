@@ -187,10 +187,16 @@ class _Asked:
             raise InputError("an empty text to stop at would end every text", remedy="give some characters")
         self.tokenizer, self.prompts = tokenizer, prompts
         self.choice = Sampling() if choice is None else choice
-        self.goes_on = model.kind == "causal"
         manner = Manner((tokenizer.end,)) if manner is None else manner
         begin = tokenizer.end if tokenizer.start is None else tokenizer.start
-        if manner.begins:
+        # A decoder's window holds what it reads too, whether or not what it writes goes on from that.
+        self.one_line = model.kind == "causal"
+        self.goes_on = self.one_line and manner.goes_on
+        # What was fine-tuned to write never writes a special token.
+        self.limited = manner.read is not None
+        if manner.read is not None:
+            self.read = manner.read(prompts)
+        elif manner.begins:
             self.read = [np.append(begin, e.ids).astype(np.int64) for e in encode(tokenizer, prompts)]
         else:
             self.read = [np.array(ids or [begin], np.int64) for ids in encode_framed(tokenizer, prompts)]
@@ -225,10 +231,10 @@ class _Asked:
 
     def _check(self, window: int, fitting: Fitting | None) -> None:
         for prompt, ids in zip(self.prompts, self.read, strict=True):
-            if len(ids) >= window + (not self.goes_on):
+            if ids.shape[-1] >= window + (not self.one_line):
                 what = f"the prompt {prompt[:20]!r} … has {len(ids)} tokens, the model reads {window}"
                 raise InputError(what, remedy="shorten it")
-            room = window - (len(ids) if self.goes_on else 1) + 1
+            room = window - (len(ids) if self.one_line else 1) + 1
             if fitting is not None and fitting.tokens > room:
                 what = f"the form can take {fitting.tokens} tokens, the model writes {room} after the prompt at most"
                 raise InputError(
@@ -238,7 +244,7 @@ class _Asked:
     def _allowed(self, size: int, ends: Sequence[int]) -> Tensor:
         # A model may have more rows than its tokenizer has pieces; and what is drawn stands for text, or ends it.
         barred = set(range(self.tokenizer.vocabulary_size, size))
-        if isinstance(self.choice, Sampling) and self.choice.temperature:
+        if (isinstance(self.choice, Sampling) and self.choice.temperature) or self.limited:
             barred |= set(self.tokenizer.special_ids) - set(ends)
         allowed = torch.ones(size, dtype=torch.bool)
         allowed[sorted(barred)] = False

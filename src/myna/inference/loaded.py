@@ -21,19 +21,22 @@ from myna.inference.manner import Manner, manner_of
 from myna.inference.options import Options, described
 from myna.inference.predict import BATCH_TOKENS, Asked, predict, predictions, unlabelled
 from myna.model.flat import Flat, flatten
-from myna.model.heads import Model
+from myna.model.heads import LANGUAGE_KINDS, Model
 from myna.model.transformer import EncoderDecoder, Transformer
 from myna.tasks import TASKS, find_task
 from myna.tasks.examples import Example, document_of
 from myna.tasks.pairs import Pairs
-from myna.tasks.task import Adjustable, Prediction, Task, framed
+from myna.tasks.reading import SUMMARIZER, summaries_by
+from myna.tasks.task import Adjustable, Prediction, Task, Writes, framed
+from myna.tasks.whole import WholeTexts
 from myna.tasks.windows import windows
+from myna.tasks.writing import Writing
 from myna.tokens.encoding import encode
 from myna.tokens.sampler import micro_batches
 from myna.tokens.tokenizer import Tokenizer
 
 # The task of a folder that does not name one, by the kind of its head.
-_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "span": "questions"}
+_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "span": "questions", "sentences": "extraction"}
 
 
 class Loaded:
@@ -75,8 +78,13 @@ class Loaded:
 
     @property
     def goes_on(self) -> bool:
-        """Whether what it writes goes on from the prompt; an encoder-decoder answers it."""
-        return self.model.kind == "causal"
+        """Whether what it writes goes on from the prompt; an encoder-decoder answers it, or what was fine-tuned to."""
+        return self.model.kind == "causal" and (not self.writes or bool(getattr(self.task, "goes_on", False)))
+
+    @property
+    def writes(self) -> bool:
+        """Whether it was fine-tuned for a task whose answer is a text."""
+        return self.model.kind in LANGUAGE_KINDS and "decoding" in self.facts
 
     @property
     def gives_vectors(self) -> bool:
@@ -86,7 +94,7 @@ class Loaded:
     @cached_property
     def task(self) -> Task:
         """The task that the model was fine-tuned for; an :class:`InputError` for a language model."""
-        if self.model.kind not in _TASK_OF_HEAD and not self.gives_vectors:
+        if self.model.kind not in _TASK_OF_HEAD and not self.writes and not self.gives_vectors:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
         try:
@@ -97,6 +105,8 @@ class Loaded:
         made = task(self.tokenizer, self.labels, self.model.config.maximum_length)
         if isinstance(made, Adjustable):
             made.recall(self.facts.get("decoding", {}))
+        if isinstance(made, WholeTexts) and made.read == "summary":
+            made.summarize = summaries_by(self.folder / SUMMARIZER)
         return made
 
     def predict(self, texts: str | Sequence[Asked]) -> list[dict[str, Any]]:
@@ -122,7 +132,11 @@ class Loaded:
 
     @property
     def reads(self) -> str:
-        """What the task reads: ``texts``, ``pairs`` of them, ``questions`` with a text each, or ``words``."""
+        """What the task reads: ``texts``, ``pairs`` of them, ``questions`` with a text each, ``words``; to write,
+        ``sources`` or ``messages``.
+        """
+        if isinstance(self.task, Writes):
+            return str(getattr(self.task, "reads", "sources"))
         if isinstance(self.task, Pairs):
             return "pairs"
         asked: str = getattr(self.task, "asks", "words" if getattr(self.task, "reads_words", False) else "texts")
@@ -132,7 +146,7 @@ class Loaded:
         """The one example that a row of a file is, with what it says of its labels."""
         document = document_of(row, file)
         examples = self.task.examples(document)
-        if len(examples) == 1 and examples[0].text == document.text:
+        if len(examples) == 1 and (self.writes or examples[0].text == document.text):
             return examples[0]
         # A tagger's examples are sentences, and whole texts as well.
         return Example(document.text, document.id, document.source, document.group, spans=document.spans)
@@ -162,6 +176,8 @@ class Loaded:
         if self.model.kind not in ("causal", "sequence_to_sequence") or self.bare:
             remedy = 'give a decoder (objective = "causal")'
             raise InputError("this model does not generate text", where=self.folder, remedy=remedy)
+        if self.writes and isinstance(self.task, Writing):
+            return self.task.manner()
         return manner_of(self.folder, self.settings, self.facts, self.tokenizer, self.model.config.vocabulary_size)
 
     def logits(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from myna import files
 from myna.errors import InputError
@@ -21,6 +24,9 @@ class Manner:
     A prompt is read between the special tokens that the tokenizer puts around a text itself, if any; where
     ``begins`` is set behind its start token alone, as Myna trains decoders. An encoder-decoder's text comes after the
     id ``start``; ``first`` and ``last`` are ids that it is made to begin with, and to end with where it is cut off.
+
+    Of a model that was fine-tuned to write, ``read`` gives the ids that it reads of texts, and ``goes_on`` says whether
+    what it writes goes on from the text, or answers it.
     """
 
     ends: tuple[int, ...]
@@ -28,6 +34,8 @@ class Manner:
     start: int | None = None
     first: int | None = None
     last: int | None = None
+    read: Callable[[Sequence[str]], list[NDArray[np.int64]]] | None = None
+    goes_on: bool = True
 
 
 def manner_of(

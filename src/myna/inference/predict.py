@@ -7,28 +7,31 @@ answer does not depend on the other texts of the call. Long texts are read whole
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Never
 
 import torch
 
+from myna.corpus.messages import messages_of
 from myna.corpus.words import join
 from myna.errors import InputError
 from myna.model.heads import Model
 from myna.tasks.examples import Example
 from myna.tasks.pairs import Pairs
 from myna.tasks.questions import Questions
-from myna.tasks.task import Prediction, Task, TaskItems
+from myna.tasks.task import Prediction, Task, TaskItems, Writes
 from myna.tokens.sampler import micro_batches
 
 # As many as keep a small model's matrix products large, and their activations in the cache of a processor.
 BATCH_TOKENS = 4096
 
-# What can be asked: a text, a pair of texts, the words of a text.
-Asked = str | tuple[str, str] | list[str]
+# What can be asked: a text, a pair of texts, the words of a text, a conversation.
+Asked = str | tuple[str, str] | list[str] | list[dict[str, str]]
 
 
 def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = BATCH_TOKENS) -> Sequence[Prediction]:
     """What the model says of each example of ``items``. At most ``batch_tokens`` are computed at a time."""
+    if isinstance(task, Writes):
+        return task.write(model, items, batch_tokens)
     outputs = [torch.empty(0)] * len(items)
     with torch.inference_mode():
         for chosen in micro_batches(items.lengths, batch_tokens):
@@ -40,7 +43,9 @@ def predictions(model: Model, task: Task, items: TaskItems, batch_tokens: int = 
 
 
 def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int = BATCH_TOKENS) -> list[dict[str, Any]]:
-    """The answer to each text: ``{"label", "scores"}``, ``{"spans"}`` …, offsets in characters of the text as given.
+    """The answer to each text: ``{"label", "scores"}``, ``{"spans"}``, ``{"text", "tokens", "finish"}`` …
+
+    Offsets are in characters of the text as given.
 
     A text that is empty is an :class:`InputError` that says which.
     """
@@ -58,20 +63,35 @@ def predict(model: Model, task: Task, texts: Sequence[Asked], batch_tokens: int 
 
 
 def unlabelled(texts: Sequence[Asked]) -> list[Example]:
-    """Examples of texts, of pairs of texts, or of the words of texts; none of them empty."""
+    """Examples of texts, of pairs of texts, of the words of texts, or of conversations; none of them empty."""
     found = []
     for number, asked in enumerate(texts, 1):
         name = f"text {number} of {len(texts)}"
         words = None
-        parts = list(asked) if isinstance(asked, (tuple, list)) else [asked]
+        if isinstance(asked, list) and any(isinstance(part, dict) for part in asked):
+            found.append(_conversation(asked, name))
+            continue
+        parts: list[Any] = list(asked) if isinstance(asked, (tuple, list)) else [asked]
         for part in parts or [""]:
             _check(part, name)
         text, pair = parts[0] if parts else "", parts[1] if isinstance(asked, tuple) and len(parts) == 2 else None
         if isinstance(asked, list):
-            text, starts, ends = join(asked)
+            text, starts, ends = join(parts)
             words = tuple(zip(starts, ends, strict=True))
         found.append(Example(text, name, pair=pair, words=words))
     return found
+
+
+def _conversation(asked: Any, name: str) -> Example:
+    def wrong(what: str, remedy: str | None) -> Never:
+        raise InputError(f"{name}: {what}", remedy=remedy)
+
+    messages = messages_of(asked, wrong)
+    if messages[-1].role == "assistant":
+        wrong("the last message is the assistant's, and there is nothing to answer", "end with the user's")
+    for message in messages:
+        _check(message.content, name)
+    return Example("\n".join(message.content for message in messages), name, messages=messages)
 
 
 def _check(text: Any, name: str) -> None:

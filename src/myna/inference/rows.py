@@ -19,7 +19,7 @@ from myna.inference.choosing import History, Rules, follow
 from myna.inference.forms import Fitting, State
 from myna.inference.manner import Manner
 from myna.model.cache import Cache
-from myna.model.flat import Flat, Run, flatten
+from myna.model.flat import Flat, Run, flatten, flatten_sources
 from myna.model.heads import Model, last_tokens
 from myna.model.transformer import EncoderDecoder
 
@@ -43,12 +43,14 @@ class Limits:
 class Rows:
     """Rows that have read their prompts. ``prompts`` are the numbers of these, ``written`` the ids written after.
 
+    A prompt is ``(tokens,)``, or the windows of an encoder's source, ``(windows, tokens)``.
+
     ``room`` is how many tokens fit: as many as were asked for, or up to the end of the model's window.
     """
 
     def __init__(self, model: Model, prompts: Sequence[NDArray[np.int64]], limits: Limits, copies: int = 1) -> None:
         self._model, self._limits, self._memory = model, limits, None
-        self.prompts = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+        self.prompts = sorted(range(len(prompts)), key=lambda number: prompts[number].size)
         read = [prompts[number] for number in self.prompts]
         stack = model.trunk
         with torch.inference_mode():
@@ -56,7 +58,7 @@ class Rows:
                 if limits.manner.start is None:
                     what = "config.json: decoder_start_token_id is missing, with which the model's texts begin"
                     raise InputError(what)
-                self._memory = stack.read(flatten(read))
+                self._memory = stack.read(flatten_sources(read))
                 self._memory.projected = {}
                 stack, read = stack.decoder, [np.array([limits.manner.start])] * len(read)
             self._stack, self._cache = stack, Cache(stack.config.layers)
@@ -122,8 +124,8 @@ class Rows:
             self._logits = self._pass(_one_each(tokens, self.lengths))
 
     def _pass(self, batch: Flat) -> Tensor:
-        logits: Tensor = self._model.head(self._stack(batch, self._cache, self._memory)[last_tokens(batch)], batch)
-        return logits
+        hidden = self._stack(batch, self._cache, self._memory)[last_tokens(batch)]
+        return self._model.scores(hidden, batch, self._memory)
 
     def _select(self, rows: Sequence[int]) -> None:
         if list(rows) == list(range(len(self.written))):

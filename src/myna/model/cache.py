@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from myna.model.flat import Run, document_lengths, document_starts
+from myna.model.flat import Flat, Run, document_lengths, document_starts
 
 
 class KeyValues:
@@ -116,17 +116,23 @@ class Inputs:
 class Memory:
     """What an encoder has made of the sources: ``hidden`` is ``(source tokens, hidden)``; row r reads ``spans[r]``.
 
-    A span is (first token, length). ``projected`` holds a decoder's keys and values by layer, once they are made.
+    A span is (first token, length). ``projected`` holds a decoder's keys and values by layer, once they are made;
+    ``ids`` are the tokens of the sources.
     """
 
     hidden: Tensor
     spans: list[tuple[int, int]]
     projected: dict[int, tuple[Tensor, Tensor]] | None = None
+    ids: Tensor | None = None
 
     @classmethod
-    def of(cls, hidden: Tensor, runs: Sequence[Run]) -> Memory:
-        """The memory of source documents that lie in ``runs``."""
-        return cls(hidden, list(zip(document_starts(runs), document_lengths(runs), strict=True)))
+    def of(cls, hidden: Tensor, source: Flat) -> Memory:
+        """The memory of source documents, of which ``source.windows`` may say that several are one source."""
+        starts, lengths = document_starts(source.runs), document_lengths(source.runs)
+        counts = itertools.repeat(1, len(starts)) if source.windows is None else source.windows
+        firsts = list(itertools.accumulate(counts, initial=0))
+        spans = [(starts[first], sum(lengths[first:end])) for first, end in itertools.pairwise(firsts)]
+        return cls(hidden, spans, ids=source.ids)
 
 
 @dataclass

@@ -120,6 +120,11 @@ class ModelConfig(Section):
     attention_dropout: float = setting(0.0, "share of attention dropped: slower, outside the fused kernel", ge=0, lt=1)
     final_dropout: float = setting(0.0, "share dropped after the last norm (T5)", ge=0, lt=1)
     activation_dropout: float = setting(0.0, "share dropped inside the feed-forward network", ge=0, lt=1)
+    pointer: bool | None = setting(
+        None,
+        "an encoder-decoder: a gate lets it copy tokens of the source (arXiv:1704.04368); for fine-tuning",
+        "added",
+    )
     head: HeadConfig = setting(HeadConfig(), "what stands between the trunk and the output layer")
     initializer: Literal["normal", "depth_scaled", "truncated", "fan_in"] = setting(
         "normal", "BERT's; GPT-2's: 1/sqrt(2 layers) into the residual stream; ModernBERT's; T5's"
@@ -160,6 +165,8 @@ class ModelConfig(Section):
             raise ValueError("global_every is for a window; set window too")
         if self.decoder_layers and (self.attention != "bidirectional" or self.layer_groups or self.window):
             raise ValueError('an encoder-decoder has attention = "bidirectional", no window and no layer_groups')
+        if self.pointer and not self.decoder_layers:
+            raise ValueError("pointer is for an encoder-decoder, which has a source to copy from")
         if self.positions == "sinusoidal" and self.maximum_length * (self.embedding_size or self.hidden_size) > _ROWS:
             raise ValueError(f"maximum_length = {self.maximum_length} is too long for a table of sinusoidal positions")
         if self.initializer == "fan_in" and self.mixers != {"attention"}:

@@ -7,7 +7,7 @@ equal length, which reach attention as ``(documents, heads, length, head_size)``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +38,8 @@ class Flat:
     ``ids`` and ``positions`` are ``(tokens,)`` of int64; ``runs`` cover them in order. ``keys``, ``(tokens,)`` of
     int32, are there in training: dropout is a function of them. ``segments`` is ``(tokens,)`` or None for all zero;
     ``prefixes``, ``(documents,)``, says how many tokens of each document all of its tokens see (prefix attention);
-    ``whole`` says that all see all of their document, whatever the attention.
+    ``whole`` says that all see all of their document, whatever the attention. ``windows`` says of a source that is
+    read in windows how many documents, side by side, are those of each, and a decoder sees them all (arXiv:2007.01282).
     """
 
     ids: Tensor
@@ -48,6 +49,7 @@ class Flat:
     segments: Tensor | None = None
     prefixes: Tensor | None = None
     whole: bool = False
+    windows: tuple[int, ...] | None = None
 
 
 def runs_of(lengths: Sequence[int]) -> tuple[Run, ...]:
@@ -88,6 +90,18 @@ def flatten(
         drawn = randomness.numbers(randomness.key(key, "dropout"), index) >> np.uint64(32)
         keys = torch.from_numpy(drawn.astype(np.uint32).view(np.int32))
     return Flat(ids, torch.from_numpy(positions), runs_of(lengths), keys)
+
+
+def flatten_sources(
+    sources: Sequence[NDArray[np.integer]], numbers: NDArray[np.integer] | None = None, key: int | None = None
+) -> Flat:
+    """:func:`flatten` of sources, each ``(tokens,)`` or, in windows of one length, ``(windows, tokens)``."""
+    lines = [np.atleast_2d(source) for source in sources]
+    windows = tuple(len(line) for line in lines)
+    flat = flatten(
+        [window for line in lines for window in line], None if numbers is None else numbers.repeat(windows), key
+    )
+    return replace(flat, windows=windows)
 
 
 def document_lengths(runs: Sequence[Run]) -> list[int]:

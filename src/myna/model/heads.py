@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from myna.model.cache import Memory
 from myna.model.config import HeadConfig, ModelConfig
 from myna.model.flat import Flat, document_lengths, document_starts
 from myna.model.layers import ACTIVATIONS, Dropout, logits_of, make_norm
+from myna.model.pointer import Pointer
 from myna.model.transformer import EncoderDecoder, Transformer, initialize
 
 # Dropouts of heads, told apart from those of the layers.
@@ -129,7 +131,7 @@ def pool(hidden: Tensor, tokens: Flat) -> Tensor:
 
 LANGUAGE_KINDS = ("masked", "causal", "sequence_to_sequence")
 # A span's two labels are its start and its end; replaced-token detection and the extraction of sentences have one
-# each, for every token and for every first token of a sentence.
+# each, for every token and for every sentence.
 HEADS: dict[str, type[SequenceHead] | type[TokenHead]] = {
     "sequence": SequenceHead,
     "token": TokenHead,
@@ -157,6 +159,7 @@ class Model(nn.Module):
             self.head = LanguageHead(config, self.trunk.embeddings.words)
         else:
             self.head = HEADS[kind](config, len(self.labels))
+        self.pointer = Pointer(config) if config.pointer else None
 
     def forward(self, tokens: Flat, target: Flat | None = None) -> Tensor:
         """Logits: ``(tokens, vocabulary)``, ``(documents, labels)`` or ``(tokens, labels)``.
@@ -165,9 +168,17 @@ class Model(nn.Module):
         """
         if target is None:
             result: Tensor = self.head(self.trunk(tokens), tokens)
-        else:
-            result = self.head(self.trunk(tokens, target), target)
-        return result
+            return result
+        assert isinstance(self.trunk, EncoderDecoder)
+        memory = self.trunk.read(tokens)
+        return self.scores(self.trunk.decoder(target, None, memory), target, memory)
+
+    def scores(self, hidden: Tensor, tokens: Flat, memory: Memory | None = None) -> Tensor:
+        """Logits of ``hidden``, a row for each of ``tokens``; with a pointer the logarithms of probabilities."""
+        result: Tensor = self.head(hidden, tokens)
+        if self.pointer is None or memory is None:
+            return result
+        return self.pointer.mixed(result, hidden, tokens.runs, memory)
 
 
 def build(config: ModelConfig, kind: str, labels: Sequence[str] = (), seed: int = 0) -> Model:

@@ -186,7 +186,7 @@ class CrossAttention(Attention):
             if memory.projected is not None:
                 memory.projected[self.layer] = made
         pieces = []
-        for run, source in _pairs(runs, memory.spans):
+        for run, source in pairs_of(runs, memory.spans):
             keys, values = (by_document(part, source) for part in made)
             if source.documents == 1 < run.documents:  # rows that share one source
                 keys, values = (part.expand(run.documents, -1, -1, -1) for part in (keys, values))
@@ -197,7 +197,7 @@ class CrossAttention(Attention):
         return result
 
 
-def _pairs(runs: Sequence[Run], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Run, Run]]:
+def pairs_of(runs: Sequence[Run], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Run, Run]]:
     """Stretches of documents of one length whose sources have one length too and lie side by side, or are the same."""
     rows = itertools.count()
     for run in runs:

@@ -151,7 +151,7 @@ class EncoderDecoder(nn.Module):
 
     def read(self, source: Flat) -> Memory:
         """What the encoder makes of the sources."""
-        return Memory.of(self.encoder(source), source.runs)
+        return Memory.of(self.encoder(source), source)
 
     def forward(self, source: Flat, target: Flat, cache: Cache | None = None) -> Tensor:
         """Hidden states of the target, ``(target tokens, hidden)``; document n reads source n."""

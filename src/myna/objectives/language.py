@@ -134,7 +134,7 @@ class LanguageObjective:
     def features(self, model: Model, batch: Batch) -> Tensor:
         """What the output matrix is multiplied with for each target, ``(targets, width)``."""
         assert isinstance(model.head, LanguageHead)
-        with _rows_of_table(model):
+        with rows_of_table(model):
             hidden = model.trunk(batch.tokens) if batch.target is None else model.trunk(batch.tokens, batch.target)
         return model.head.features(hidden if batch.positions is None else hidden[batch.positions])
 
@@ -149,7 +149,7 @@ class LanguageObjective:
 
 
 @contextmanager
-def _rows_of_table(model: Model) -> Iterator[None]:
+def rows_of_table(model: Model) -> Iterator[None]:
     """Inside, looking up words gives the table a gradient of the rows that were read, where a tied head gives it a
     whole one: torch adds these rows to that one, and no second table of zeros is made, filled and added.
     """

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from myna.corpus.document import Corpus
-from myna.finetuning import FinetuneConfig, labels_for, with_new_head
+from myna.finetuning import FinetuneConfig, language_kind, made_for
 from myna.huggingface.families import empty_model, with_head
 from myna.huggingface.folder import read_settings
-from myna.inference.predict import predictions
+from myna.inference.predict import BATCH_TOKENS, predictions
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
@@ -36,7 +36,7 @@ from myna.recipe import Recipe
 from myna.recipe_references import described_model
 from myna.tasks import find_task
 from myna.tasks.examples import choose, read_splits
-from myna.tasks.task import Adjustable
+from myna.tasks.task import Adjustable, Writes
 from myna.tokens.special import with_special_tokens
 from myna.tokens.store import TokenStore
 from myna.tokens.tokenizer import Tokenizer
@@ -124,7 +124,7 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     tokenizer = Tokenizer.open(_tokenizer_folder(recipe, run, config))
     blank = config.model_copy(update={"from_scratch": True})
     origin = _origin(recipe, run, config, tokenizer, exact)
-    model = with_new_head(origin, kind.head, labels_for(config, kind, splits.names), blank, seed, run)
+    model = made_for(kind, origin, splits.names, blank, seed, run)
     task = kind(tokenizer, model.labels, model.config.maximum_length)
     if isinstance(task, Adjustable):
         task.adjust(config, trained, model)
@@ -136,6 +136,9 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
     def look(part: int) -> Look:
         few = splits.validation[part * _EXAMPLES : (part + 1) * _EXAMPLES]
         own = task.items(few, "window", Ledger())
+        if isinstance(task, Writes):
+            writer = task
+            return lambda: writer.validate(model, own, BATCH_TOKENS), int(own.lengths.sum())
         return lambda: task.metrics(few, predictions(model, task, own)), int(own.lengths.sum())
 
     return Prepared(model, task, items, config, seed, int(judged.lengths.sum()), None, look)
@@ -161,7 +164,7 @@ def _origin(recipe: Recipe, run: Path, config: FinetuneConfig, tokenizer: Tokeni
     if name is None:
         assert config.preset is not None
         described = model_config(config.preset, tokenizer.vocabulary_size)
-        kind = "causal" if described.attention == "causal" else "masked"
+        kind = language_kind(described)
     elif name not in recipe.pretrain:
         return empty_model(read_settings(Path(name)))[0]
     else:

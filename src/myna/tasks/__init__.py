@@ -20,7 +20,16 @@ TASKS = {
     "embeddings": "myna.tasks.embeddings:Embeddings",
     "questions": "myna.tasks.questions:Questions",
     "segmentation": "myna.tasks.segmentation:Segmentation",
+    "extraction": "myna.tasks.extraction:Extraction",
+    "summarization": "myna.tasks.writing:Summarization",
+    "translation": "myna.tasks.translation:Translation",
+    "generation": "myna.tasks.generation:Generation",
+    "instructions": "myna.tasks.instructions:Instructions",
 }
+# Those whose answer is a text.
+WRITING = ("summarization", "translation", "generation", "instructions")
+# Those whose examples have such a text beside them.
+TARGETED = (*WRITING, "extraction")
 _REGISTRY = Registry("task", TASKS)
 
 

@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from myna.tasks.task import Task
 
 # All but the words, which are most of the bytes; a task that needs them says so (``reads_words``).
-_COLUMNS = ("text", "source", "group", "label", "labels", "spans", "pair", "value")
+_COLUMNS = ("text", "source", "group", "label", "labels", "spans", "pair", "value", "target", "messages")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A text with its ``label``, its several ``labels``, its ``value``, the ``spans`` that are marked in it or the
     ``tags`` of its ``words``; none of them where they are asked for. ``pair`` is a second text, read beside the first.
+
+    ``target`` is the text to be written: of the text (a summary, a translation), or where ``text`` is empty by itself.
+    ``messages`` are a conversation, a (role, content) each; its last answer is what is to be written.
 
     ``id`` names it in messages, ``source`` is the file it comes from, ``group`` the article or thread.
     """
@@ -47,6 +50,8 @@ class Example:
     value: float | None = None
     words: tuple[tuple[int, int], ...] | None = None
     tags: tuple[str, ...] | None = None
+    target: str | None = None
+    messages: tuple[tuple[str, str], ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,8 +62,8 @@ class Example:
 
     @property
     def whole(self) -> str:
-        """All that is read: the text, and its pair below it."""
-        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
+        """All that it says: the text, below it its pair or what is to be written."""
+        return "\n".join(filter(None, (self.text, self.pair, self.target)))
 
     @property
     def place(self) -> str:
@@ -91,7 +96,8 @@ def read_splits(corpus: Corpus, task: type[Task], ledger: Ledger) -> Splits:
 
 
 def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledger: Ledger) -> tuple[Example, ...]:
-    kept, unseen = [], set(seen)
+    kept, repeats, later = [], set[bytes](), set[bytes]()
+    by_source = getattr(task, "apart_by_source", False)
     columns = (*_COLUMNS, "words") if getattr(task, "reads_words", False) else _COLUMNS
     for document in corpus.documents(split, columns):
         examples = task.examples(document)
@@ -102,13 +108,15 @@ def _read(corpus: Corpus, split: Split, task: type[Task], seen: set[bytes], ledg
             came = counts([example])
             ledger.came_in(**came)
             mark = fingerprint(example.whole)
-            if mark in unseen:
-                reason = "the text is in an earlier split" if mark in seen else "the text is a repeat"
+            source = fingerprint(example.text) if by_source else mark
+            if source in seen or mark in repeats:
+                reason = "the text is in an earlier split" if source in seen else "the text is a repeat"
                 ledger.dropped(f"{split}: {reason}", **came)
                 continue
-            unseen.add(mark)
+            repeats.add(mark)
+            later.add(source)
             kept.append(example)
-    seen |= unseen
+    seen |= later
     return tuple(kept)
 
 
@@ -123,7 +131,7 @@ def read_examples(path: Path | str, task: type[Task], source: SourceConfig | Non
         check_text(row, file)
         examples = task.examples(document_of(row, file))
         if not examples:
-            remedy = "give a label (or tags, or a value) in every row"
+            remedy = "give a label (or tags, a value, a target, an answer) in every row"
             raise InputError("this row has no label for the model's task", where=file, line=row.line, remedy=remedy)
         found += examples
     if not found:
@@ -133,7 +141,7 @@ def read_examples(path: Path | str, task: type[Task], source: SourceConfig | Non
 
 def check_text(row: RawDocument, file: Path) -> None:
     """Raises an :class:`InputError` for a row without a text, or with an empty one beside it."""
-    for text, what in ((row.text, "text"), (row.pair, "second text")):
+    for text, what in ((row.text, "text"), (row.pair, "second text"), (row.target, "target")):
         if text is not None and not text.strip():
             raise InputError(f"the {what} of this row is empty", where=file, line=row.line, remedy="take it out")
 
@@ -153,20 +161,25 @@ def document_of(row: RawDocument, file: Path) -> Document:
         spans=row.spans,
         pair=row.pair,
         value=row.value,
+        target=row.target,
+        messages=row.messages,
     )
 
 
 def counts(examples: Iterable[Example]) -> dict[str, int]:
-    """How many examples and labels there are, for a ledger."""
-    each = [len(example.names) + (example.value is not None) for example in examples]
+    """How many examples and labels there are, for a ledger; a text to be written counts as a label."""
+    each = [len(e.names) + (e.value is not None) + (e.target is not None) for e in examples]
     return {"examples": len(each), "labels": sum(each)}
 
 
 def _check(splits: Mapping[Split, tuple[Example, ...]]) -> None:
     trained = Counter(name for example in splits["train"] for name in _classes(example))
     if not counts(splits["train"])["labels"]:
-        remedy = "name the column that holds it (label_column), or use a format with tags, in the corpus's sources"
-        raise InputError("no text for training in this corpus has a label of this task", remedy=remedy)
+        remedy = (
+            "name the column that holds it (label_column, target_column, messages_column), or use a format with tags"
+        )
+        what = "no text for training in this corpus has what this task learns: a label, a target, an answer"
+        raise InputError(what, remedy=f"{remedy}, in the corpus's sources")
     if not splits["validation"]:
         remedy = "raise validation in the corpus's table, or add examples"
         raise InputError("there is no labelled text to validate with", remedy=remedy)
@@ -214,5 +227,7 @@ def fingerprint_of(examples: Iterable[Example]) -> str:
         plain: tuple[Any, ...] = (example.text, example.label, [tuple(s) for s in example.spans or ()])
         if (example.spans is None and example.label is None) or example.pair is not None:
             plain += (example.pair, example.value, example.labels, example.words, example.tags)
+        if example.target is not None:
+            plain += (example.target, example.messages)
         total.update(repr(plain).encode("utf-8", "surrogatepass"))
     return total.hexdigest()

@@ -129,10 +129,11 @@ class Multilabel(WholeTexts):
         return several(names)
 
     def remembered(self) -> dict[str, Any]:
-        """The threshold."""
-        return {"threshold": self.answers.threshold}
+        """The threshold, and what is read."""
+        return {**super().remembered(), "threshold": self.answers.threshold}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
-        """Takes the threshold up again."""
+        """Takes both up again."""
+        super().recall(facts)
         found = facts.get("threshold")
         self.answers.threshold = found if isinstance(found, float) and 0 < found < 1 else 0.5

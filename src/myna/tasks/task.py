@@ -16,6 +16,7 @@ from torch import Tensor
 
 from myna.corpus.document import Document
 from myna.ledger import Ledger
+from myna.model.config import ModelConfig
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Objective
 from myna.tasks.examples import Example
@@ -93,8 +94,10 @@ class Prediction(Protocol):
 
 
 class Task(Objective, Protocol):
-    """A task. ``head`` is the kind of head it needs (``sequence``, ``token`` …; ``trunk``: none), ``labels`` name its
-    outputs.
+    """A task. ``head`` is the kind of head it needs: ``sequence``, ``token`` …, ``language`` where it :class:`Writes`;
+    ``trunk`` is none.
+
+    ``labels`` name its outputs.
     """
 
     head: str
@@ -127,6 +130,23 @@ class Task(Objective, Protocol):
 
     def metrics(self, examples: Sequence[Example], predictions: Sequence[Any]) -> dict[str, float]:
         """Figures of merit by name; ``score`` is the one that chooses the best epoch, higher is better."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A task whose answer is a text, which takes long to write, and is judged while training by what it costs."""
+
+    def take_up(self, config: FinetuneConfig, examples: Sequence[Example], described: ModelConfig) -> None:
+        """Takes up the options of a training, as :meth:`Adjustable.adjust`, for a model of this description."""
+
+    def arranged(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples as the model is asked them, of which items are made: one may become several."""
+
+    def write(self, model: Model, items: TaskItems, batch_tokens: int) -> Sequence[Prediction]:
+        """What the model writes of each of the items' examples, each as it would be alone."""
+
+    def validate(self, model: Model, items: TaskItems, batch_tokens: int) -> dict[str, float]:
+        """Figures of merit of what was to be written, ``score`` among them, without writing anything."""
 
 
 @runtime_checkable

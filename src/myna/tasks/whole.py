@@ -22,6 +22,7 @@ from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example, counts
 from myna.tasks.learning import dropped_otherwise
+from myna.tasks.reading import Read, Summarize
 from myna.tasks.task import LEFT_OUT, Item, TaskItems, framed
 from myna.tasks.windows import TooLong, fit, fit_pair
 from myna.tokens.encoding import Encoding, encode
@@ -75,6 +76,9 @@ class WholeTexts:
     name = ""
     answers: Answers
     r_drop = 0.0
+    read: Read = "whole"
+    # Makes the summary that is read; without it (before there is one, in a plan) the first window is.
+    summarize: Summarize | None = None
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
         self.tokenizer, self.labels, self.maximum_length = tokenizer, tuple(labels), maximum_length
@@ -82,11 +86,15 @@ class WholeTexts:
     def items(
         self, examples: Sequence[Example], too_long: TooLong = "window", ledger: Ledger | None = None
     ) -> TaskItems:
-        """The windows of each text, of at most ``maximum_length`` tokens."""
+        """The windows of each text, of at most ``maximum_length`` tokens; of its summary, or the first, where that is
+        what is read.
+        """
         items: list[Item] = []
         ledger = Ledger() if ledger is None else ledger
+        if self.read == "first" or (self.read == "summary" and self.summarize is None):
+            too_long = "cut"
         for start in range(0, len(examples), _AT_ONCE):
-            some = examples[start : start + _AT_ONCE]
+            some = self._summarized(examples[start : start + _AT_ONCE], ledger)
             for number, read in enumerate(self._read(some, too_long, ledger), start):
                 target = self.answers.target(examples[number])
                 items += [Item(number, ids, target, windows=len(read), segments=segments) for ids, segments in read]
@@ -95,6 +103,15 @@ class WholeTexts:
         ledger.kept(labels=kept)
         ledger.dropped(LEFT_OUT, labels=came - kept)
         return TaskItems(examples, items, ledger)
+
+    def _summarized(self, examples: Sequence[Example], ledger: Ledger) -> Sequence[Example]:
+        """The examples with their summaries in place of their texts, where these are read."""
+        if self.read != "summary" or self.summarize is None:
+            return examples
+        found = [replace(each, text=text) for each, text in zip(examples, self.summarize(examples), strict=True)]
+        left = sum(len(each.text) for each in examples) - sum(len(each.text) for each in found)
+        ledger.note("characters that summaries leave out", left)
+        return found
 
     def _read(
         self, examples: Sequence[Example], too_long: TooLong, ledger: Ledger
@@ -177,7 +194,7 @@ class WholeTexts:
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """See :class:`~myna.tasks.task.Adjustable`."""
-        self.r_drop = config.r_drop
+        self.r_drop, self.read = config.r_drop, config.read or "whole"
         self.answers.adjust(config, examples, model)
 
     def settle(self, model: Model) -> None:
@@ -185,8 +202,9 @@ class WholeTexts:
         self.answers.settle(model)
 
     def remembered(self) -> dict[str, Any]:
-        """See :class:`~myna.tasks.task.Adjustable`."""
-        return {}
+        """What is read of a long text, where it is not all."""
+        return {} if self.read == "whole" else {"read": self.read}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
-        """See :class:`~myna.tasks.task.Adjustable`."""
+        """Takes that up again."""
+        self.read = found if (found := facts.get("read")) in ("first", "summary") else "whole"

@@ -43,6 +43,7 @@ def _of_model(model: Model, batch: Batch) -> float:
         assert batch.target is not None
         total = _of_stack(trunk.encoder, batch.tokens) + _of_stack(trunk.decoder, batch.target)
         total += _of_crossing(trunk.decoder, batch.tokens, batch.target)
+        total += 0.0 if model.pointer is None else 6 * matrix_weights(model.pointer) * len(batch.target.ids)
     else:
         total = _of_stack(trunk, batch.tokens)
     tied = model.kind in LANGUAGE_KINDS and config.tied
@@ -73,6 +74,8 @@ def _of_stack(stack: Transformer, tokens: Flat) -> float:
 def _of_crossing(decoder: Transformer, source: Flat, target: Flat) -> float:
     """Attention to the source, beyond what :func:`_of_stack` counted: keys and values are made of the source."""
     sources, targets = _lengths(source), _lengths(target)
+    if source.windows is not None:
+        sources = torch.stack([windows.sum() for windows in torch.split(sources, list(source.windows))])
     pairs = float((sources * targets).sum())
     total = 0.0
     for block in decoder.blocks:

@@ -1,0 +1,124 @@
+"""How texts that a model wrote, or chose from what it read, are judged, beside the simple methods of their task.
+
+Summaries are judged by ROUGE, translations by BLEU and chrF, answers by ROUGE-L and whether they are exact; texts of a
+kind by the bits that a character costs the model, how much they repeat themselves and how much of them is copied out of
+training. What a figure of a text by itself is for the texts of the test split, written by people, stands beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myna.evaluation import metrics, texts
+from myna.evaluation.copying import copy_counts, longest_copies
+from myna.evaluation.scoring import Scores
+from myna.evaluation.simple_methods import Simple
+from myna.inference.loaded import Loaded
+from myna.tasks.examples import Example
+from myna.tasks.extraction import Extracted
+from myna.tasks.writing import Written
+
+# Which figures a task has, the first of which speaks for it, and its simple methods. Another has those of answers.
+_FIGURES: dict[str, tuple[str, ...]] = {
+    "summarization": ("rouge_l", "rouge_1", "rouge_2"),
+    "extraction": ("rouge_l", "rouge_1", "rouge_2"),
+    "translation": ("bleu", "chrf", "exact_match"),
+    "generation": (),
+    "instructions": ("rouge_l", "exact_match"),
+}
+KINDS = tuple(_FIGURES)
+# So many of the longest copies are shown.
+_SHOWN = 3
+
+Said = Sequence[Written] | Sequence[Extracted]
+
+
+def judge_texts(
+    loaded: Loaded, examples: Sequence[Example], said: Said, seed: int, simple: Simple | None
+) -> tuple[Scores, dict[str, Any]]:
+    """The scores of texts, and what ``details.json`` has of them.
+
+    ``alone`` are figures of the texts by themselves, of the model and by hand; ``copies`` the longest that stand in a
+    training text word for word, by the places of their examples.
+    """
+    kind = str(loaded.facts.get("task", "written"))
+    names = _FIGURES.get(kind, _FIGURES["instructions"])
+    expected, ours = [example.target or "" for example in examples], [each.text for each in said]
+    scores = Scores(seed)
+    if kind == "generation":
+        _add_bits(scores, expected, said, simple)
+    figures = texts.figures_of(names, expected, ours)
+    others = {
+        name: texts.figures_of(names, expected, written)
+        for name, written in _simple_texts(kind, examples, said, simple).items()
+    }
+    for name, (counts, metric) in figures.items():
+        scores.add(name, metric, counts, {key: found[name][0] for key, found in others.items()})
+    details: dict[str, Any] = {"kind": kind if kind in KINDS else "written", "differences": scores.differences}
+    if "bleu" in names or "chrf" in names:
+        details["signatures"] = texts.signatures(texts.bleu_tokenizer(expected))
+    _add_alone(scores, details, expected, ours, simple, scored=kind == "generation")
+    return scores, details
+
+
+def line_of_text(example: Example, said: Written | Extracted) -> dict[str, Any]:
+    """What ``predictions.jsonl`` has of a text."""
+    told = {name: value for name, value in said.answer().items() if name != "text"}
+    return {"source": example.text, "target": example.target, "predicted": said.text, **told}
+
+
+def _simple_texts(kind: str, examples: Sequence[Example], said: Said, simple: Simple | None) -> dict[str, list[str]]:
+    if simple is None or kind == "generation":
+        return {}
+    if kind == "translation":
+        return simple.translations(examples)
+    if kind == "summarization":
+        return simple.summaries(examples)
+    if kind == "extraction":
+        return simple.summaries(examples, [len(each.chosen) for each in said if isinstance(each, Extracted)])
+    return simple.nearest(examples)
+
+
+def _add_bits(scores: Scores, expected: Sequence[str], said: Said, simple: Simple | None) -> None:
+    characters = np.array([len(text) for text in expected], np.float64)
+    others = simple.bits(expected) if simple else {}
+    bits = np.array([each.nats for each in said if isinstance(each, Written)], np.float64) / math.log(2)
+    sums = {name: np.stack([each, characters], 1) for name, each in {"": bits, **others}.items()}
+    scores.add("bits_per_character", metrics.bits_per_character, sums.pop(""), sums)
+
+
+def _add_alone(
+    scores: Scores,
+    details: dict[str, Any],
+    expected: Sequence[str],
+    ours: Sequence[str],
+    simple: Simple | None,
+    scored: bool,
+) -> None:
+    """Variety, repetition and copies, of the model's texts and of those by hand."""
+    both = {"model": ours, "by_hand": expected}
+    alone: dict[str, dict[str, float]] = {
+        f"distinct_{size}": {name: texts.distinct(written, size) for name, written in both.items()} for size in (1, 2)
+    }
+
+    found = {"repetition": {name: texts.repetition_counts(written) for name, written in both.items()}}
+    if simple is not None:
+        learned = [example.target or example.text for example in simple.all_trained]
+        copies = longest_copies([*ours, *expected], learned)
+        parts = {"model": copies[: len(ours)], "by_hand": copies[len(ours) :]}
+        found["memorised"] = {name: copy_counts(written, parts[name]) for name, written in both.items()}
+        longest = sorted(range(len(ours)), key=lambda place: -copies[place].length)[:_SHOWN]
+        details["copies"] = [
+            {"example": place, "text": ours[place][copies[place].start :][: copies[place].length]}
+            for place in longest
+            if copies[place].length
+        ]
+    for figure, counts in found.items():
+        alone[figure] = {name: float(texts.mean(each.sum(0))) for name, each in counts.items()}
+        if scored:
+            scores.add(figure, texts.mean, counts["model"], {})
+    details["alone"] = alone
