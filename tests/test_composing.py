@@ -239,7 +239,7 @@ def test_what_lies_in_the_folder_at_the_end(write: Any, tmp_path: Path, capsys: 
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [line["text"] for line in lines] == [row.split(",")[0] for row in test.read_text().splitlines()[1:]]
     scores = json.loads((folder / "scores.json").read_text())["classification"]
-    assert set(scores["accuracy"]["baselines"]) == {"majority", "tfidf_logistic_regression"}
+    assert set(scores["accuracy"]["baselines"]) == {"majority", "tfidf_logistic_regression", "tfidf_linear_svm"}
     assert json.loads(out)["scores"]["classification"] == scores
     # The model stands by itself.
     shutil.rmtree(folder / "finetune")

@@ -151,8 +151,8 @@ def test_every_name_of_the_walk_through_is_in_the_source() -> None:
     assert names - {name for pair in defined for name in pair} == set(), "names that are nowhere"
 
 
-def test_the_architecture_is_two_pages_and_a_half_at_most() -> None:
-    assert len((ROOT / "docs/architecture.md").read_text(encoding="utf-8").split()) < 2100
+def test_the_architecture_is_three_pages_at_most() -> None:
+    assert len((ROOT / "docs/architecture.md").read_text(encoding="utf-8").split()) < 2400
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=_name)

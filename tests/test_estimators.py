@@ -216,7 +216,10 @@ def test_it_is_silent_and_leaves_no_folder(
         (lambda c: c.fit(TEXTS, ["odd", *LABELS[1:]]), "text 1: 'odd' has this one example; add examples of it"),
         (lambda c: c.fit(TEXTS, [None] * 60), "a label is None; give each text a string or a number"),
         (lambda c: c.fit(TEXTS, ["a", 1] * 30), "labels are of several types; give all as strings, or all as numbers"),
-        (lambda c: c.fit(TEXTS, ["a"] * 60), "every example has the label 'a'; add examples of another label"),
+        (
+            lambda c: c.fit(TEXTS, ["a"] * 60),
+            "the texts: every example has the label 'a'; add examples of another label",
+        ),
         (lambda c: c.set_params(model="bert-mikro").fit(TEXTS, LABELS), "model: 'bert-mikro' is neither a model's"),
         (lambda c: c.set_params(settings={"epoch": 2}).fit(TEXTS, LABELS), 'epoch=2: there is no key "epoch" in'),
         (

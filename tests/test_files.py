@@ -132,6 +132,17 @@ def test_sweep_clears_what_is_left_and_nothing_of_somebody_else(tmp_path: Path) 
     assert content(tmp_path / "both") == ["botha", "bothb"]
 
 
+def test_a_folder_is_verified_by_a_path_that_goes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path / "here")
+    manifest = files.manifest("../model")
+    files.verify("../model", manifest)
+    with pytest.raises(InputError, match="names others"):
+        files.verify("../model", {"../here/a": manifest["a"]})
+
+
 def test_verify_names_the_file_that_is_missing_or_changed(tmp_path: Path) -> None:
     fill(tmp_path / "x", "old")
     manifest = files.manifest(tmp_path / "x")

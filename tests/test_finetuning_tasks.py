@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from myna.corpus.document import Document, Words
+from myna.corpus.document import Document, Span, Words
 from myna.evaluation.gathering import read_lines
 from myna.evaluation.judging import evaluate_task, judge_file
 from myna.finetuning import FinetuneConfig, finetune
@@ -39,6 +40,17 @@ def documents(task: str, count: int = 160) -> list[Document]:
             pair = f"小李{'很好' if draw.random() < 0.5 else '不好'}{number}"
             label = "same" if ("很好" in pair) == good else "other"
             made.append(document(text, split, number, pair=pair, label=label))
+        elif task == "segmentation":
+            cut = re.findall("很好|不好|天气|今明|老王|小李|[0-9]+|[，。]", text)
+            ends = np.cumsum([len(word) for word in cut]).tolist()
+            made.append(document(text, split, number, words=Words.of([0, *ends[:-1]], ends, [""] * len(cut))))
+        elif task == "embeddings":
+            made.append(document(text, split, number, pair=f"{number}小李{'很好' if good else '不好'}"))
+        elif task == "questions":
+            # Who is asked for, or what there is not.
+            place = text.find("小李")
+            spans = () if place < 0 else (Span(place, place + 2, "answer"),)
+            made.append(document(text, split, number, pair="小", spans=spans))
         else:
             places = range(len(text))
             tags = ["num" if c.isdigit() else "mark" if c in "，。" else "han" for c in text]

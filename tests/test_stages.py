@@ -477,7 +477,7 @@ def test_labels_that_serve_no_task_are_told_with_the_corpus(tmp_path: Path) -> N
     (tmp_path / "model/config.json").touch()
     recipe = recipe_in(tmp_path, text=TOPICS)
     for header, message in (
-        ("text", r"^corpus\.reviews: no text for training in this corpus has a label of this task; name the column"),
+        ("text", r"^corpus\.reviews: no text for training in this corpus has what this task learns: a label, a target"),
         ("text,label", r"^reviews\.csv:32: the label 'fair' occurs once in training; add examples of it"),
     ):
         rows = [f"第{n}家" + ",good" * ("," in header) for n in range(30)] + ["还行" + ",fair" * ("," in header)]

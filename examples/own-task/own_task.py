@@ -25,7 +25,7 @@ from myna.finetuning import FinetuneConfig
 from myna.model.heads import Model
 from myna.tasks.examples import Example
 from myna.tasks.task import UNKNOWN
-from myna.tasks.whole import WholeTexts
+from myna.tasks.whole import Answers, WholeTexts
 from myna.tokens.tokenizer import Tokenizer
 
 ORDER = ("low", "normal", "high", "urgent")
@@ -43,7 +43,7 @@ class Placed:
         return {"urgency": self.label, "place": round(self.place, 2)}
 
 
-class Places:
+class Places(Answers):
     """Learned by how far the probabilities, added up along the order, are from 0 before the right place and 1 from it
     on: the ranked probability score. See :class:`~myna.tasks.whole.Answers`.
     """

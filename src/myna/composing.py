@@ -47,6 +47,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "regression": (("text", "value"),),
     "pairs": (("text", "pair", "label"), ("text", "pair", "value")),
     "tagging": (("tokens", "tags"),),
+    "segmentation": (("tokens",),),
+    "questions": (("text", "pair", "answer"),),
+    "embeddings": (("text", "pair"),),
     **dict.fromkeys(TARGETED, (("text", "target"),)),
 }
 _VOCABULARY = 8_000
@@ -185,6 +188,13 @@ def source_of(
     sample, where = sample_of(source, lenient=lenient)
     if task == "tagging" and any(isinstance(row.get("spans"), list) for row in sample):
         return with_these_alone(source, ("text", "spans")), ("text", "spans"), "tagging"
+    if task == "segmentation":
+        source = source.model_copy(update={"tags": "plain"})  # If there are any, they are not looked at.
+        return (
+            (source if formats == {"conll"} else guess_columns(source, FIELDS[task][0], sample, where)[0]),
+            ("tokens",),
+            task,
+        )
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")
@@ -271,7 +281,8 @@ def _look_at(sources: dict[Split, SourceConfig], fields: Sequence[str], rows: li
                     )
             names = names_of(row, fields)
             if names is None:
-                what = f"this row has no {' and '.join(fields[1:]) or 'answer of the assistant'}"
+                alone = "tokens" if "tokens" in fields else "answer of the assistant"
+                what = f"this row has no {' and '.join(fields[1:]) or alone}"
                 remedy = "give every row one, or take it out"
                 raise InputError(what, where=file, line=row.line, remedy=remedy)
             for name in names:
@@ -304,8 +315,14 @@ def names_of(row: RawDocument, fields: Sequence[str]) -> Sequence[str] | None:
         return None if row.label is None else (row.label,)
     if "labels" in fields:
         return row.labels
+    if fields[-1] == "pair":
+        return None if row.pair is None else ()
+    if "answer" in fields:
+        return None if row.spans is None else ["answer"] * bool(row.spans)
     if "spans" in fields or row.spans is not None:
         return None if row.spans is None else [span.label for span in row.spans]
+    if "tags" not in fields:
+        return None if row.words is None else ["word"] * len(row.words)
     return row.words.tags if row.words is not None and any(row.words.tags) else None
 
 
@@ -315,7 +332,7 @@ def _table(task: str, name: str, sources: dict[Split, SourceConfig], seen: _Seen
         "sources": [{key: value for key, value in source.items() if value is not None} for source in written],
         # Rows were chosen by somebody: none is left out for what it is made of.
         "noise": 1.0,
-        "words": "given" if task == "words" else "segment",
+        "words": "given" if task in ("words", "segmentation") else "segment",
         "stratify": True,
     }
     return {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from myna.evaluation.phrases import size
+from myna.evaluation.quantities import size
 from myna.inspection import columns, plain
 from myna.model.heads import build
 from myna.objectives.language import Vocabulary

@@ -235,7 +235,7 @@ def verify(folder: Path | str, expected: Any) -> None:
         raise InputError("the list of this folder's files is damaged", where=folder, remedy=remedy)
     for name, entry in expected.items():
         path = Path(folder) / name
-        if ".." in path.parts or not path.is_relative_to(folder) or not name.isprintable():
+        if ".." in Path(name).parts or not path.is_relative_to(folder) or not name.isprintable():
             raise InputError("the list of this folder's files names others", where=folder, remedy=remedy)
         if not os.path.isfile(path):
             raise InputError("this file is missing", where=path, remedy=remedy)

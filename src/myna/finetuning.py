@@ -26,17 +26,20 @@ if TYPE_CHECKING:
 VERSION = 3
 # A count beyond this is a slip: a seed was meant, and no number of trainings.
 _MOST_SEEDS = 100
-_NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words")
+_NAMES = ("classification", "multilabel", "regression", "pairs", "tagging", "words", "segmentation", "questions")
 # Which tasks an option is for; a task of somebody's own takes what it likes.
-_LABELS = ("classification", "multilabel", "pairs", "tagging", "words")
+_LABELS = ("classification", "multilabel", "pairs", "tagging", "words", "segmentation")
 _FOR = {
     **dict.fromkeys(("class_weights", "focal"), _LABELS),
     "label_smoothing": (*_LABELS, *WRITING),
     "freeze": (*_NAMES, "extraction"),
-    "pooling": _NAMES,
+    "pooling": (*_NAMES, "embeddings"),
     **dict.fromkeys(("beams", "new_tokens", "pointer"), WRITING),
     "direction": ("translation",),
     "r_drop": ("classification", "multilabel", "pairs"),
+    **dict.fromkeys(("group", "temperature"), ("embeddings",)),
+    "crf": ("tagging", "words", "segmentation"),
+    "scheme": ("tagging", "words"),
     "loss": ("regression", "pairs"),
     "threshold": ("multilabel",),
     **dict.fromkeys(("sentences", "sentence_share"), ("extraction",)),
@@ -74,8 +77,9 @@ class FinetuneConfig(TrainingConfig):
     """A ``[finetune.NAME]`` table of a recipe. Without tokens, steps or epochs it trains for 3 epochs."""
 
     task: str = setting(
-        description="classification, multilabel, regression, pairs, tagging, words, extraction, summarization, "
-        "translation, generation, instructions, or a task of your own as my_module:MyTask"
+        description="classification, multilabel, regression, pairs, tagging, words, segmentation, questions, "
+        "embeddings, extraction, summarization, translation, generation, instructions, or a task of your own as "
+        "my_module:MyTask"
     )
     corpus: str = setting(description="the corpus with the labels, or with what is to be written")
     start_from: str | None = setting(None, "the pre-trained model: a [pretrain] table's name, or a model's folder")
@@ -100,9 +104,22 @@ class FinetuneConfig(TrainingConfig):
     )
     label_smoothing: float = setting(0.0, "share of the target that is spread over all labels", ge=0, lt=1)
     focal: float = setting(0.0, "gamma of the focal loss: what is easy counts less", ge=0)
+    crf: bool | None = setting(None, "tags are learned with what they say of their neighbours (a CRF)", affects="added")
+    scheme: Literal["bio", "bioes"] | None = setting(
+        None, "the tags of spans within the model; bioes also marks where one ends (default: bio)", affects="added"
+    )
+    group: int | None = setting(
+        None, "embeddings: how many pairs are told apart at a time (default: 32)", affects="added", ge=2
+    )
+    temperature: float | None = setting(
+        None, "embeddings: what the cosines are divided by (default: 0.05)", affects="added", gt=0
+    )
     r_drop: float = setting(0.0, "weight of R-Drop: two readings under two dropouts shall agree", ge=0)
     loss: Literal["squared", "absolute", "huber"] = setting("squared", "regression: the difference that is learned by")
     threshold: float = setting(0.5, "multilabel: the probability from which a label is given", gt=0, lt=1)
+    thorough: bool | None = setting(
+        None, "judge it beside the simple methods too that take a minute (tags, spans)", affects="log"
+    )
     freeze: Literal["trunk"] | None = setting(None, "trunk: only the head learns")
     direction: Literal["forward", "backward", "both"] | None = setting(
         None, "translation: forward to the target (the default), backward to the text, or both", "added"
@@ -169,6 +186,11 @@ class FinetuneConfig(TrainingConfig):
             usual = type(self).model_fields[name].default
             if self.task in TASKS and self.task not in tasks and getattr(self, name) != usual:
                 raise ValueError(f"{name} is not for task = {self.task}, but for {', '.join(tasks)}")
+        for name in ("class_weights", "label_smoothing", "focal") if self.crf else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"a CRF is learned by whole sentences: {name} does not go with crf")
+        if self.crf and self.teacher is not None:
+            raise ValueError("a CRF is learned by whole sentences: teacher does not go with crf")
         return self
 
     @property
@@ -224,7 +246,7 @@ def finetune(
     from myna.corpus.document import Corpus
     from myna.evaluation.abstaining import calibrate
     from myna.huggingface.adapters import lay_out
-    from myna.huggingface.folder import read_facts, write_model_folder
+    from myna.huggingface.folder import TRUNK, read_facts, write_model_folder
     from myna.huggingface.weights import weights_hash
     from myna.inference.loaded import load
     from myna.inference.predict import BATCH_TOKENS, predictions
@@ -318,6 +340,10 @@ def finetune(
         task.settle(model)
         described |= calibrate(task, splits.validation, predictions(model, task, held_out))
         described["decoding"] = task.remembered()
+    if config.crf:
+        described["crf"] = (
+            "its scores stand in myna.json, where other libraries do not look: they read the tagger alone"
+        )
     template = getattr(task, "chat_template", None)
     adapters = None
     if config.lora is not None and config.lora.merge:
@@ -325,7 +351,7 @@ def finetune(
     elif config.lora is not None:
         described["base"] = weights
         adapters = lay_out(model, start_from, config.lora.rank, config.lora.alpha, config.lora.dropout)
-    write_model_folder(folder / "model", model, start_from, described, template, within, adapters)
+    write_model_folder(folder / "model", model, start_from, described, template, within, adapters, kind.head == TRUNK)
     ledger.note("tokens trained, special ones included", progress.tokens)
     ledger.note("steps", progress.step)
     return ledger

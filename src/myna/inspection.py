@@ -17,7 +17,7 @@ from myna import files
 from myna.errors import InputError, MynaError
 from myna.evaluation.findings import Manner, manner
 from myna.evaluation.gathering import KINDS, folder_bytes, read_lines
-from myna.evaluation.phrases import duration, size
+from myna.evaluation.quantities import duration, size
 
 # What the settings of an architecture are called in config.json, by either family, and here.
 _SIZES = {
@@ -76,7 +76,8 @@ def has_task(folder: Path) -> bool:
     kind = facts.get("kind") or _architecture(files.read_object(folder / "config.json"))
     if "decoding" in facts and "start_from" in facts:
         return True
-    return kind in ("sequence", "token") or kind.endswith(("SequenceClassification", "TokenClassification"))
+    heads = ("SequenceClassification", "TokenClassification", "QuestionAnswering")
+    return kind in ("sequence", "token", "span", "trunk") or kind.endswith(heads)
 
 
 def scores_of(run: Path) -> dict[str, Any]:
@@ -201,6 +202,8 @@ def _model(folder: Path) -> dict[str, Any]:
 
     config, facts = files.read_object(folder / "config.json"), _facts(folder)
     known = {key: value for key, value in facts.items() if key not in ("format", "files", "kind")}
+    if isinstance(known.get("decoding"), dict):  # The scores of a CRF are thousands, and no reading.
+        known["decoding"] = {key: value for key, value in known["decoding"].items() if key != "crf"}
     try:
         described = describe_model(config)
     except InputError as error:

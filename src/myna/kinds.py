@@ -214,7 +214,7 @@ def _language_models(recipe: Recipe) -> dict[str, Needs]:
 def _task_models(recipe: Recipe) -> dict[str, Needs]:
     return {
         name: Needs(
-            {},
+            {"thorough": True} if config.thorough else {},
             tuple(
                 dict.fromkeys(
                     (f"finetune.{name}", *(f"corpus.{corpus}" for corpus in (config.corpus, *_read(recipe, config))))

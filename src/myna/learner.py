@@ -36,13 +36,21 @@ def language_kind(described: ModelConfig) -> str:
     return "causal" if described.attention == "causal" else "masked"
 
 
+def labels_for(config: FinetuneConfig, kind: type[Task], names: Iterable[str]) -> tuple[str, ...]:
+    """The labels of the model that a training makes, for the names that labels have in the examples."""
+    from myna.tasks.tagging import Tagging
+
+    labels = kind.labels_of(names)
+    return kind.in_scheme(labels) if config.scheme == "bioes" and issubclass(kind, Tagging) else labels
+
+
 def made_for(
     task: type[Task], origin: Model, names: Iterable[str], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
     """The model that learns a task: ``origin`` itself where it writes, else its trunk under a new head."""
     if task.head == "language":
         return as_writer(origin, config, seed, where)
-    return with_new_head(origin, task.head, task.labels_of(names), config, seed, where)
+    return with_new_head(origin, task.head, labels_for(config, task, names), config, seed, where)
 
 
 def as_writer(origin: Model, config: FinetuneConfig, seed: int, where: Path) -> Model:
@@ -67,8 +75,12 @@ def as_writer(origin: Model, config: FinetuneConfig, seed: int, where: Path) -> 
 def with_new_head(
     origin: Model, head: str, labels: tuple[str, ...], config: FinetuneConfig, seed: int, where: Path
 ) -> Model:
-    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head."""
+    """The trunk of ``origin`` (its weights copied, or new ones ``from_scratch``) under a new head.
+
+    A task without a head gets that of a language model, which it neither uses nor keeps.
+    """
     from myna.huggingface.families import with_head
+    from myna.huggingface.folder import TRUNK
     from myna.model.heads import build
 
     if origin.config.decoder_layers:
@@ -80,6 +92,7 @@ def with_new_head(
         raise InputError(what, where=where, remedy='choose pooling = "last" or "mean"')
     # What was trained to see both ways, and a prefix alone, sees both ways here: the weights are the same.
     seen = {} if causal else {"attention": "bidirectional"}
+    head = ("causal" if causal else "masked") if head == TRUNK else head
     described = with_head(origin.config.model_copy(update=seen), origin.kind, head)
     changes = {} if config.dropout is None else {"dropout": config.dropout}
     pooled = {} if config.pooling is None else {"pooling": config.pooling}

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TextIO
 
-from myna.evaluation.phrases import duration
+from myna.evaluation.quantities import duration
 from myna.inspection import plain
 from myna.stages import Observer, Stage
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
+from myna.learner import labels_for
 from myna.ledger import Ledger
 from myna.planning.budget import settled
 from myna.pretraining import PretrainConfig, make_objective, training_items
@@ -164,7 +165,7 @@ def _finetuning(
     tokenizer, kind, ledger = Tokenizer.open(start), find_task(config.task), Ledger()
     splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
     trained = choose(splits.train, config.training_examples or len(splits.train), seed)
-    task: Any = kind(tokenizer, kind.labels_of(splits.names), described.maximum_length)
+    task: Any = kind(tokenizer, labels_for(config, kind, splits.names), described.maximum_length)
     if isinstance(task, Writes):
         task.take_up(config, trained, described)
     items = task.items(trained, config.too_long, ledger)

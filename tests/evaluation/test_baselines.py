@@ -9,6 +9,7 @@ import pytest
 
 from myna.evaluation import baselines
 from myna.evaluation.metrics import spans_of_tags
+from myna.evaluation.perceptron import structured_perceptron
 
 
 def test_majority_is_the_most_frequent_label_and_of_equals_the_first_by_name() -> None:
@@ -73,3 +74,31 @@ def test_unigram_costs_are_those_of_a_distribution() -> None:
     assert nats[0] == pytest.approx(-math.log((5 + 2 / 4) / (8 + 2)))  # Witten–Bell by hand: T = 2, N = 8
     assert np.exp(-baselines.unigram_nats(np.zeros(4, int), np.arange(4))).tolist() == pytest.approx([0.25] * 4)
     assert Counter(baselines.unigram_nats(counts, np.array([1, 1, 3])).tolist()).total() == 3
+
+
+def test_a_structured_perceptron_learns_what_stands_beside_a_unit() -> None:
+    """Of the same sign the tag depends on what is before it, which no table of signs can tell."""
+    draw = np.random.default_rng(1)
+    lines = [list("".join(draw.choice(["ax", "bx", "c", "d"], 12))) for _ in range(120)]
+    tags = [["B-A" if (b, c) == ("a", "x") else "O" for b, c in zip(["", *line], line, strict=False)] for line in lines]
+    found, read = structured_perceptron(lines[:80], tags[:80], [*lines[80:], []])
+    assert read == 80
+    assert found == [*tags[80:], []]
+    assert structured_perceptron([], [], [["a"]]) == ([["O"]], 0)
+
+
+def test_the_perceptron_gives_no_tags_that_bio_forbids() -> None:
+    units, tags = [["x", "y", "z"], ["y", "z", "y"]] * 20, [["B-A", "I-A", "O"], ["O", "O", "O"]] * 20
+    (path,), _ = structured_perceptron(units, tags, [["z", "y", "z"]])
+    assert path[0] != "I-A"
+
+
+def test_a_support_vector_machine_is_scikit_learns() -> None:
+    from sklearn.svm import LinearSVC
+
+    features = baselines.weighed_features(["a good bird", "a bad fish", "good fish"] * 3, ["good", "bad"])
+    assert features is not None
+    labels = ["x", "y", "x"] * 3
+    expected = LinearSVC(random_state=0).fit(features[0], labels).predict(features[1]).tolist()
+    assert baselines.by_linear_svm(features, labels, 2) == expected == ["x", "y"]
+    assert baselines.by_linear_svm(None, labels, 2) == ["x", "x"]

@@ -8,7 +8,8 @@ import pytest
 
 from myna.evaluation.findings import Finding, finding, score
 from myna.evaluation.gathering import ModelFacts, StageFacts
-from myna.evaluation.phrases import PHRASES, duration, listed, phrases, size
+from myna.evaluation.phrases import PHRASES, listed, phrases
+from myna.evaluation.quantities import duration, size
 
 SAY = phrases("en")
 

@@ -69,7 +69,7 @@ def test_labels_are_judged_on_the_test_split_beside_the_simple_methods(tmp_path:
     assert scores["accuracy"]["examples"] == 20
     assert list(scores) == ["accuracy", "macro_f1", "mcc", "auc"]
     simple = scores["accuracy"]["baselines"]
-    assert set(simple) == {"majority", "tfidf_logistic_regression"}
+    assert set(simple) == {"majority", "tfidf_logistic_regression", "tfidf_linear_svm"}
     assert simple["majority"]["value"] == pytest.approx(sum(line["label"] == "good" for line in lines) / 20)
     assert simple["tfidf_logistic_regression"]["value"] == 1.0
     assert simple["tfidf_logistic_regression"]["low"] < 0.9  # twenty right of twenty is not certain
@@ -108,10 +108,10 @@ def test_nothing_of_the_test_split_reaches_the_simple_methods(tmp_path: Path, mo
     seen: list[str] = []
     original = judging.Simple.__init__
 
-    def spy(self: judging.Simple, trained: Any, corpus: Corpus, every: Any) -> None:
+    def spy(self: judging.Simple, trained: Any, corpus: Corpus, every: Any, *others: Any, **what: Any) -> None:
         assert every == trained
         seen.extend(example.text for example in trained)
-        original(self, trained, corpus, every)
+        original(self, trained, corpus, every, *others, **what)
 
     monkeypatch.setattr(judging.Simple, "__init__", spy)
     model = untrained(tmp_path / "model", "sequence", "classification", ("bad", "good"))

@@ -63,7 +63,7 @@ def test_merged_kept_apart_and_converted_it_gives_the_same_logits(tmp_path: Path
     expected = model(tokens).detach()
     assert not torch.allclose(expected, base(tokens), atol=1e-3)
     adapters = lay_out(apart, tmp_path / "base", 3, 6.0, 0.0)
-    write_model_folder(tmp_path / "kept", apart, tokenizer, {}, adapters)
+    write_model_folder(tmp_path / "kept", apart, tokenizer, {}, adapters=adapters)
     merge(model)
     torch.testing.assert_close(model(tokens), expected, rtol=0, atol=1e-10)
     assert type(model.trunk.blocks[0].feed_forward.inner) is not LowRank
@@ -203,7 +203,7 @@ def test_adapters_that_are_something_else_are_told(
     model = build(read_model_folder(material[1])[0].config, "sequence", ("a", "b"))
     adapt(model, ["feed_forward"], 2, 4.0, 0.0, seed=1)
     config, tensors = lay_out(model, material[1], 2, 4.0, 0.0)
-    write_model_folder(tmp_path / "model", model, material[1], {}, (config | change, tensors))
+    write_model_folder(tmp_path / "model", model, material[1], {}, adapters=(config | change, tensors))
     with pytest.raises(InputError, match=what):
         load(tmp_path / "model")
 

@@ -194,5 +194,5 @@ def test_several_processes_are_told_of_a_budget_before_anything_is_done(
     recipe = small_recipe(tmp_path, text=OPEN)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match=r"pretrain.encoder: a budget is for one process; start it without"):
-        stages._run(recipe, tmp_path / "run", False, stages.Observer())
+        stages._run(recipe, tmp_path / "run", False, stages.Observer(), None)
     assert not (tmp_path / "run" / "corpus").exists()

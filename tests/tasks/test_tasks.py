@@ -19,8 +19,10 @@ from myna.model.heads import Model, build
 from myna.objectives.protocol import Batch
 from myna.tasks import TASKS, WRITING, check_task_name, find_task
 from myna.tasks.classification import Classification
+from myna.tasks.embeddings import Embedded
 from myna.tasks.examples import Example, counts
 from myna.tasks.regression import VALUE, Valued
+from myna.tasks.segmentation import Segmentation
 from myna.tasks.tagging import Tagging
 from myna.tasks.task import Task
 from myna.tokens.tokenizer import Tokenizer
@@ -37,8 +39,13 @@ LABELS = {
     "pairs": ("no", "yes"),
     "tagging": Tagging.labels_of(["PER", "LOC"]),
     "words": ("adjective", "noun", "verb"),
+    "segmentation": Segmentation.labels_of([]),
+    "questions": ("start", "end"),
+    "embeddings": (),
     "extraction": ("chosen",),
 }
+# Those whose losses are sums over examples that know nothing of each other.
+APART = [name for name in JUDGING if name != "embeddings"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 def make(name: str, tokenizer: Tokenizer, **changes: object) -> tuple[Task, Model]:
     config = micro_config(tokenizer, **changes)
     task = find_task(name)(tokenizer, LABELS[name], config.maximum_length)
-    return task, build(config, task.head, task.labels, seed=1)
+    return task, build(config, "masked" if task.head == "trunk" else task.head, task.labels, seed=1)
 
 
 def random_examples(name: str, count: int, seed: int = 3, longest: int = 70) -> list[Example]:
@@ -67,6 +74,15 @@ def random_examples(name: str, count: int, seed: int = 3, longest: int = 70) -> 
             examples.append(Example(text, f"{number}", labels=tuple(chosen)))
         elif name == "regression":
             examples.append(Example(text, f"{number}", value=float(draw.normal())))
+        elif name == "embeddings":
+            examples.append(Example(text, f"{number}", label="pair", pair=text[::-1][: int(draw.integers(2, 70))]))
+        elif name == "questions":
+            place = int(draw.integers(0, len(text) - 3))
+            spans = (Span(place, place + 3, "answer"),) if draw.random() < 0.8 else ()
+            examples.append(Example(text, f"{number}", pair=text[::-1][:9].strip(), spans=spans))
+        elif name == "segmentation":
+            spans = tuple(Span(match.start(), match.end(), "W") for match in re.finditer(r"\S{1,3}", text))
+            examples.append(Example(text, f"{number}", spans=spans))
         elif name == "extraction":
             examples.append(Example(text, f"{number}", target=text[3:9]))
         elif name == "words":
@@ -86,7 +102,7 @@ def gradients(task: Task, model: Model, batches: list[Batch]) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-@pytest.mark.parametrize("name", JUDGING)
+@pytest.mark.parametrize("name", APART)
 def test_the_gradient_of_a_batch_is_that_of_its_parts_with_dropout_on(name: str, tokenizer: Tokenizer) -> None:
     task, model = make(name, tokenizer)
     model.double()
@@ -104,6 +120,8 @@ def test_the_gradient_of_a_batch_is_that_of_its_parts_with_dropout_on(name: str,
 
 def numbers_of(prediction: object) -> np.ndarray:
     """What a prediction is made by: its probabilities, or its number."""
+    if isinstance(prediction, Embedded):
+        return np.stack([prediction.vector, np.asarray(prediction.pair)]) * 1e-6  # They are float32.
     return np.asarray(prediction.value if isinstance(prediction, Valued) else prediction.probabilities)  # type: ignore
 
 
@@ -122,7 +140,7 @@ def test_a_prediction_does_not_depend_on_the_company(name: str, tokenizer: Token
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_ledger_balances_whatever_is_left_out(tokenizer: Tokenizer, too_long: str, seed: int) -> None:
-    for name in JUDGING:
+    for name in APART:
         task, _ = make(name, tokenizer)
         examples = random_examples(name, 8, seed)
         ledger = Ledger()
@@ -132,7 +150,7 @@ def test_the_ledger_balances_whatever_is_left_out(tokenizer: Tokenizer, too_long
         # Every window has the two tokens around it, that of a pair one more between.
         assert int(items.lengths.max(initial=0)) <= 24
         if too_long != "window":
-            around = 3 if name == "pairs" else 2
+            around = 3 if name in ("pairs", "questions") else 2
             assert ledger.to_dict()["kept"].get("tokens", 0) == int((items.lengths - around).sum())
         else:
             assert ledger.to_dict()["kept"]["examples"] == 8

@@ -53,8 +53,7 @@ def finetune(
     task: Annotated[
         str,
         typer.Argument(
-            help="classification, multilabel, regression, pairs, tagging, summarization, translation, generation, "
-            "instructions, or my_module:MyTask."
+            help="classification, tagging, summarization, translation … (docs/tasks.md), or my_module:MyTask."
         ),
     ],
     model: Annotated[str, typer.Option(help="A model's folder, or a preset as bert-mini.", show_default=False)],

@@ -1,4 +1,4 @@
-"""The verbs that use a model: ``predict``, ``generate``, ``evaluate``."""
+"""The verbs that use a model: ``predict``, ``search``, ``generate``, ``evaluate``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_OPTIONS = ("model", "prompt", "samples", "as_json")
 def predict(
     model: Model,
     text: Annotated[str | None, typer.Option(help="One text.")] = None,
-    pair: Annotated[str | None, typer.Option(help="The second text, for a model of pairs.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text of a pair, or the question.")] = None,
     file: Annotated[Path | None, typer.Option(help="Texts: a line each, or .jsonl, .csv, .tsv.")] = None,
     precision: Annotated[
         float | None, typer.Option(help="Answer only where so many of 1 are right, as 0.95; else abstain.")
@@ -52,6 +52,29 @@ def predict(
                 else " ".join(part if isinstance(part, str) else part["content"] for part in asked)
             )
             print_json(answer) if as_json else print(f"{in_words(answer)}\t{' '.join(shown.split())}")
+
+
+@app.command()
+def search(
+    model: Model,
+    file: Annotated[Path, typer.Argument(help="Texts: a line each, or .jsonl, .csv, .tsv.", show_default=False)],
+    query: Annotated[str, typer.Option(help="What is looked for.", show_default=False)],
+    top: Annotated[int, typer.Option(min=1, help="So many texts, the nearest first.")] = 10,
+    index: Annotated[Path | None, typer.Option(help="A file that keeps the texts' vectors for the next time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON: an object for each text, one a line.")] = False,
+) -> None:
+    """Find the texts whose meaning is nearest to a query's."""
+    from myna.inference.searching import index_of
+
+    check_text(query, "--query")
+    loaded = _load(model)
+    made, kept = index_of(loaded, list(texts_of(file, "lines")), index)
+    if index is not None:
+        told = "the vectors are those of" if kept else "the vectors are kept in"
+        print(f"myna: {told} {index}", file=sys.stderr)
+    for hit in made.search(loaded, query, top):
+        found = {"number": hit.number, "likeness": round(hit.likeness, 4), "text": hit.text}
+        print_json(found) if as_json else print(f"{hit.likeness:.3f}\t{' '.join(hit.text.split())}")
 
 
 @app.command()

@@ -24,7 +24,7 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write a model's folder anew: checked, with checksums, in another type or in shards."""
-    from myna.evaluation.phrases import size
+    from myna.evaluation.quantities import size
     from myna.huggingface.conversion import convert as write_anew
     from myna.inspection import model_folder, plain
 

@@ -25,7 +25,20 @@ SAMPLE_ROWS = 2_000
 # Usual names of columns, the first that is there is taken.
 _NAMES = {
     "text": (
-        *("text", "sentence", "content", "review", "comment", "sentence1", "premise", "question1", "query", "text_a"),
+        *(
+            "text",
+            "context",
+            "sentence",
+            "content",
+            "review",
+            "comment",
+            "sentence1",
+            "premise",
+            "question1",
+            "query",
+            "anchor",
+            "text_a",
+        ),
         *("text1", "title", "文本", "句子", "内容", "评论", "正文", "文本1", "句子1"),
     ),
     "pair": (
@@ -34,12 +47,16 @@ _NAMES = {
         "sentence2",
         "hypothesis",
         "question2",
+        "question",
         "text_b",
+        "positive",
         "text2",
         "second",
         "文本2",
         "句子2",
+        "问题",
     ),
+    "answer": ("answer", "answers", "answer_text", "答案", "回答"),
     "label": ("label", "class", "category", "sentiment", "labels", "target", "gold_label", "标签", "类别", "情感"),
     "labels": ("labels", "tags", "categories", "topics", "classes", "label", "标签", "类别"),
     "value": ("value", "score", "rating", "stars", "similarity", "target", "label", "分数", "评分", "得分"),

@@ -18,6 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Never, TextIO
 
+from myna.corpus.answers import answers
+from myna.corpus.dedup import fingerprint
 from myna.corpus.document import RawDocument, Span, Words
 from myna.corpus.encodings import numbered
 from myna.corpus.messages import messages_of
@@ -239,6 +241,10 @@ def document_of(row: Row, source: SourceConfig) -> RawDocument:
         return tagged_document(row, kind, tokens, tags, source, group=group, label=label, labels=labels, value=value)
     text = row.text(source.text_column, "text_column")
     spans = _spans(row, text)
+    if source.answer_column is not None:
+        spans = answers(row, text, source.answer_column)
+        if group is None and source.split is None:
+            group = fingerprint(text).hex()  # Of questions about one text, none is judged where another is learned.
     return RawDocument(
         text=text,
         source=row.file.name,

@@ -60,6 +60,12 @@ class SourceConfig(Section):
         "spans", "spans: tags are BIO or BIOES, and mark spans; plain: they are names, as parts of speech"
     )
     label_column: str | None = setting(None, 'the column with one label; "label" is used where there is one')
+    answer_column: str | None = setting(
+        None,
+        "the column with the answer to a question (the pair), which stands in the text; empty where there is none; "
+        "where it stands is in the column NAME_start, if there is one",
+        affects="added",
+    )
     labels_column: str | None = setting(None, 'the column with several labels (in CSV between |); else "labels"')
     group_column: str | None = setting(None, 'the column that says what stays on one side of a split; else "group"')
     columns: list[str] | None = setting(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,17 +42,52 @@ def tfidf_logistic_regression(
     words: Sequence[Sequence[str]] | None = None,
     other_words: Sequence[Sequence[str]] | None = None,
 ) -> list[str]:
-    """Labels of ``others`` by logistic regression over TF-IDF of the training ``texts``.
+    """Labels of ``others`` by logistic regression over :func:`weighed_features` of the training ``texts``.
+
+    A single label in training is everybody's label.
+    """
+    return by_logistic_regression(weighed_features(texts, others, words, other_words), labels, len(others))
+
+
+def by_logistic_regression(features: tuple[Any, Any] | None, labels: Sequence[str], count: int) -> list[str]:
+    """The labels of ``count`` texts by logistic regression, of the features of training and of theirs."""
+    from sklearn.linear_model import LogisticRegression
+
+    return _by_linear(lambda: LogisticRegression(C=10.0, max_iter=300), features, labels, count)
+
+
+def by_linear_svm(features: tuple[Any, Any] | None, labels: Sequence[str], count: int) -> list[str]:
+    """The labels of ``count`` texts by a linear support vector machine, one label against the rest."""
+    from sklearn.svm import LinearSVC
+
+    return _by_linear(lambda: LinearSVC(random_state=0), features, labels, count)
+
+
+def _by_linear(
+    make: Callable[[], Any], features: tuple[Any, Any] | None, labels: Sequence[str], count: int
+) -> list[str]:
+    if features is None or len(set(labels)) < 2:
+        return majority(labels, count)
+    model = make().fit(features[0], np.array(labels, dtype=object))
+    return [str(label) for label in model.predict(features[1])]
+
+
+def weighed_features(
+    texts: Sequence[str],
+    others: Sequence[str],
+    words: Sequence[Sequence[str]] | None = None,
+    other_words: Sequence[Sequence[str]] | None = None,
+) -> tuple[Any, Any] | None:
+    """TF-IDF of the training ``texts`` and of ``others``, sparse; None where not one feature occurs often enough.
 
     Chinese text is read as runs of 1–3 characters, and where ``words`` are given (for each text its words without
-    stop words) as those too; other text as runs of 1–2 words. A single label in training is everybody's label.
+    stop words) as those too; other text as runs of 1–2 words.
     """
     from scipy.sparse import hstack  # type: ignore[import-untyped]
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
-    if len(set(labels)) < 2 or not others:
-        return majority(labels, len(others))
+    if not others:
+        return None
     features: list[tuple[float, dict[str, Any], Sequence[Any], Sequence[Any]]] = []
     if mostly_han(texts):
         features.append((1.0, {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}, texts, others))
@@ -68,11 +103,14 @@ def tfidf_logistic_regression(
         except ValueError:  # not one feature occurs often enough
             continue
         asked.append(weight * vectorizer.transform(new))
-    if not known:
-        return majority(labels, len(others))
-    model: Any = LogisticRegression(C=10.0, max_iter=300)
-    model.fit(hstack(known).tocsr(), np.array(labels, dtype=object))
-    return [str(label) for label in model.predict(hstack(asked).tocsr())]
+    return (hstack(known).tocsr(), hstack(asked).tocsr()) if known else None
+
+
+def words_manner(texts: Sequence[str]) -> dict[str, Any]:
+    """How scikit-learn's vectorizers shall read texts: Chinese as runs of 1–3 characters, others of 1–2 words."""
+    if mostly_han(texts):
+        return {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
+    return {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
 
 
 def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] | None:
@@ -82,10 +120,7 @@ def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] 
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    manner: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-    if mostly_han(texts):
-        manner = {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
-    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)
+    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **words_manner(texts))
     try:
         known = vectorizer.fit_transform(texts)
     except ValueError:
@@ -214,6 +249,36 @@ def known_names(
     occurrences = Counter(text[start:end] for text, places in _matches(texts, names) for start, end in places)
     sure = {name: label for name, label in names.items() if 2 * labels[name].total() >= occurrences[name]}
     return [[(start, end, sure[text[start:end]]) for start, end in places] for text, places in _matches(others, sure)]
+
+
+def likest_sentence(
+    texts: Iterable[str], asked: Iterable[tuple[Sequence[str], str]], cut: Callable[[str], Sequence[str]]
+) -> list[str]:
+    """Of each text, given as its sentences, the one that shares most with its question.
+
+    A word that both have counts as much as it is rare: the logarithm of its share of the training ``texts``. ``cut``
+    gives the words of a text. Of sentences that share as much the shortest is taken.
+    """
+    cuts = [set(cut(text)) for text in texts]
+    seen = Counter(word for words in cuts for word in words)
+
+    def likeness(sentence: str, question: set[str]) -> tuple[float, int]:
+        both = question & set(cut(sentence))
+        return sum(np.log((len(cuts) + 1) / (seen[word] + 0.5)) for word in sorted(both)), -len(sentence)
+
+    found = []
+    for sentences, question in asked:
+        wanted = set(cut(question))
+        found.append(max(sentences, key=lambda sentence: likeness(sentence, wanted), default=""))
+    return found
+
+
+def longest_match(words: Iterable[Sequence[str]], others: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Where known words stand in each of ``others``, by the longest match from the left. The rest is in none of them.
+
+    ``words`` are those of each training text.
+    """
+    return [places for _, places in _matches(others, {word for line in words for word in line})]
 
 
 def _matches(texts: Iterable[str], names: Collection[str]) -> Iterable[tuple[str, list[tuple[int, int]]]]:

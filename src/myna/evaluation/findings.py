@@ -56,6 +56,12 @@ MANNERS = {
     "micro_f1": Manner(True, "percent"),
     "entity_f1": Manner(True, "percent"),
     "word_accuracy": Manner(True, "percent"),
+    "word_f1": Manner(True, "percent"),
+    "mrr": Manner(),
+    "recall_at_1": Manner(True, "percent"),
+    "recall_at_10": Manner(True, "percent"),
+    "answer_f1": Manner(True, "percent"),
+    "answer_exact": Manner(True, "percent"),
     "exact_match": Manner(True, "percent"),
     "r2": Manner(),
     "pearson": Manner(),
@@ -71,7 +77,10 @@ MANNERS = {
 }
 # Those whose answer is a text.
 WRITTEN = ("summarization", "extraction", "translation", "generation", "instructions", "written")
-KNOWN_KINDS = ("classification", "multilabel", "regression", "tagging", "words", "masked", "causal", *WRITTEN)
+KNOWN_KINDS = (
+    *("classification", "multilabel", "regression", "tagging", "words", "segmentation", "questions", "embeddings"),
+    *("masked", "causal", *WRITTEN),
+)
 # Which metric speaks for a model: the first of these that it has.
 _MAIN = (
     *("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1"),
@@ -146,7 +155,9 @@ def finding(model: ModelFacts, say: Phrase) -> Finding | None:
     value = read.text(entry["value"])
     if read.unit == "bits":
         value = say("bits", value=value)
-    labels = [label.removeprefix("B-") for label in model.labels if label != "O" and not label.startswith("I-")]
+    labels = [
+        label.removeprefix("B-") for label in model.labels if label != "O" and not label.startswith(("I-", "E-", "S-"))
+    ]
     does = say(
         f"does.{kind_of(model)}",
         labels=listed(say, labels if len(labels) <= 6 else [*labels[:5], "…"]),

@@ -14,15 +14,21 @@ from typing import Any
 import numpy as np
 
 from myna.evaluation import metrics
+from myna.evaluation.judged_embeddings import judge_embeddings, line_of_embedding
+from myna.evaluation.judged_questions import judge_questions, line_of_question
+from myna.evaluation.judged_segmentation import judge_segmentation, line_of_segmentation
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
 from myna.evaluation.written import judge_texts, line_of_text
 from myna.inference.loaded import Loaded
 from myna.tasks.classification import Classified
+from myna.tasks.embeddings import Embedded
 from myna.tasks.examples import Example
 from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Labelled
+from myna.tasks.questions import Answered
 from myna.tasks.regression import Valued
+from myna.tasks.segmentation import Segmented
 from myna.tasks.tagging import Tagged
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import TaggedWords, words_of
@@ -128,7 +134,7 @@ def _judge_words(
     everyone: dict[str, Sequence[Sequence[str]]] = {"": [each.tags for each in said]}
     everyone |= simple.tags(examples) if simple else {}
     scores, rows = Scores(seed), []
-    if metrics.are_bio(loaded.labels):
+    if all(each.spans is not None for each in said):
         bounds = [words_of(example) for example in examples]
         marked = [spans_of(tags, line) for tags, line in zip(expected, bounds, strict=True)]
         spans = {
@@ -212,6 +218,9 @@ JUDGES: dict[type, Judge] = {
     Labelled: Judge(_judge_several_labels, _line_of_labels),
     Valued: Judge(_judge_values, _line_of_value),
     TaggedWords: Judge(_judge_words, _line_of_words),
+    Segmented: Judge(judge_segmentation, line_of_segmentation),
+    Embedded: Judge(judge_embeddings, line_of_embedding),
+    Answered: Judge(judge_questions, line_of_question),
     Written: Judge(judge_texts, line_of_text),
     Extracted: Judge(judge_texts, line_of_text),
 }

@@ -20,7 +20,6 @@ from myna.corpus.sources import SourceConfig
 from myna.evaluation.abstaining import reached, sureness_of
 from myna.evaluation.contamination import Contamination, beside, contamination, documents_of
 from myna.evaluation.judges import JUDGES, Judged
-from myna.evaluation.metrics import are_bio
 from myna.evaluation.scoring import Scores
 from myna.evaluation.significance import Estimate
 from myna.evaluation.simple_methods import Simple
@@ -30,11 +29,14 @@ from myna.inference.predict import predictions
 from myna.ledger import Ledger
 from myna.tasks import TARGETED
 from myna.tasks.classification import Classification
+from myna.tasks.embeddings import Embeddings
 from myna.tasks.examples import Example, choose, counts, read_examples, read_splits
 from myna.tasks.extraction import Extracted
 from myna.tasks.multilabel import Multilabel
 from myna.tasks.pairs import Pairs
+from myna.tasks.questions import Questions
 from myna.tasks.regression import VALUE
+from myna.tasks.segmentation import Segmentation
 from myna.tasks.task import Sure, Writes
 from myna.tasks.words import TagsOfWords
 from myna.tasks.writing import Written
@@ -88,7 +90,8 @@ def evaluate_task(
     trained = _within_budget(every, ledger)
     if isinstance(loaded.task, Writes):
         trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
-    scores, details = _judge(loaded, tested, said, seed, Simple(trained, corpus, every))
+    simple = Simple(trained, corpus, every, ledger, thorough=bool(config.thorough))
+    scores, details = _judge(loaded, tested, said, seed, simple)
     details |= _sureness(loaded, tested, said)
     if scores.main is not None:
         details["slices"] = slices(tested, scores.main)
@@ -148,9 +151,9 @@ def examples_of(loaded: Loaded, data: Path, tell: Callable[[str], None] = lambda
 
     ``tell`` is told which columns were taken that have other names than the task's fields.
     """
-    plain = isinstance(loaded.task, TagsOfWords) and not are_bio(loaded.labels)
+    task, kind = loaded.facts.get("task"), loaded.task
+    plain = isinstance(kind, Segmentation) or (isinstance(kind, TagsOfWords) and not kind.marks_spans)
     source = SourceConfig(path=str(data), tags="plain" if plain else "spans")
-    task = loaded.facts.get("task")
     if task in TARGETED:
         source, _, others = guess_sides(source, task, *sample_of(source))
         told = about_columns(others)
@@ -164,7 +167,9 @@ def examples_of(loaded: Loaded, data: Path, tell: Callable[[str], None] = lambda
 
 def _fields_of(loaded: Loaded) -> tuple[str, ...]:
     """What a table must have for a model's task; of a task of somebody's own, and of spans, its text alone is known."""
-    text = ("text", "pair") if isinstance(loaded.task, Pairs) else ("text",)
+    if isinstance(loaded.task, Questions):
+        return ("text", "pair", "answer")
+    text = ("text", "pair") if isinstance(loaded.task, (Pairs, Embeddings)) else ("text",)
     if loaded.labels == VALUE:
         return (*text, "value")
     if isinstance(loaded.task, Multilabel):

@@ -8,12 +8,20 @@ of sums gives a number, a thousand resampled rows give a thousand numbers.
 
 from __future__ import annotations
 
+import re
+import string
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from myna.corpus.words import HAN
+
 Floats = NDArray[np.float64]
+# Of ASCII, what is called punctuation there and is a symbol in Unicode.
+_SYMBOLS = frozenset(c for c in string.punctuation if not unicodedata.category(c).startswith("P"))
 SpanTuple = tuple[int, int, str]
 
 
@@ -145,6 +153,35 @@ def macro_f1_of_labels(counts: NDArray[np.number]) -> Floats:
 def exact_match(counts: NDArray[np.number]) -> Floats:
     """The share of examples, ``(…)``, whose labels are all right and no others."""
     return quotient(counts[..., -1, 0], counts[..., -1, 1])
+
+
+def answer_match(expected: Sequence[Sequence[str]], said: Sequence[str]) -> Floats:
+    """How well answers are matched, ``(examples, 3)``: exactly, by F1 of their words, one.
+
+    As SQuAD counts it (arXiv:1606.05250, 6.1): the best of several answers by hand; case, punctuation and English
+    articles aside. A Han character is a word.
+    """
+    rows = []
+    for answers, answer in zip(expected, said, strict=True):
+        ours = _words_of_answer(answer)
+        exact, overlap = 0.0, 0.0
+        for right in map(_words_of_answer, answers):
+            exact = max(exact, float(ours == right))
+            both = (Counter(ours) & Counter(right)).total()
+            overlap = max(overlap, 2 * both / (len(ours) + len(right)) if ours and right else float(ours == right))
+        rows.append((exact, overlap, 1.0))
+    return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _words_of_answer(text: str) -> list[str]:
+    kept = "".join(c for c in text.lower() if not unicodedata.category(c).startswith("P") and c not in _SYMBOLS)
+    words = re.findall(rf"[{HAN}]|[^\s{HAN}]+", kept)
+    return [word for word in words if word not in ("a", "an", "the")]
+
+
+def first_share(sums: NDArray[np.number]) -> Floats:
+    """The first of two sums over the second, ``(…)``, of ``(…, 2)``."""
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 def moments(expected: NDArray[np.number], predicted: NDArray[np.number]) -> Floats:

@@ -43,6 +43,18 @@ PHRASES: dict[str, tuple[str, str]] = {
         "gives each word a tag: {value} on {examples} unseen sentences.",
         "给每个词一个标记：在 {examples} 个没见过的句子上，成绩为 {value}。",
     ),
+    "does.segmentation": (
+        "cuts text into words: F1 of words {value} on {examples} unseen texts.",
+        "把文本切分成词：在 {examples} 篇没见过的文本上，词的 F1 为 {value}。",
+    ),
+    "does.questions": (
+        "finds the answer to a question in a text: F1 {value} on {examples} unseen questions.",
+        "在文本中找出问题的答案：在 {examples} 个没见过的问题上，F1 为 {value}。",
+    ),
+    "does.embeddings": (
+        "finds the text that belongs to another: mean reciprocal rank {value} on {examples} unseen pairs.",
+        "为一段文本找到与它对应的文本：在 {examples} 对没见过的文本上，平均倒数排名为 {value}。",
+    ),
     "does.causal": (
         "writes on from a beginning: it needs {value} for each character of unseen text.",
         "接着开头往下写：没见过的文本，平均每个字符需要 {value}。",
@@ -120,6 +132,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "metric.entity_f1": ("Entity F1", "实体 F1"),
     "metric.exact_match": ("Exactly right", "完全正确的比例"),
     "metric.word_accuracy": ("Accuracy per word", "逐词准确率"),
+    "metric.word_f1": ("F1 of words", "分词 F1"),
+    "metric.answer_f1": ("F1 of answers", "答案 F1"),
+    "metric.answer_exact": ("Answers exactly right", "答案完全正确的比例"),
+    "metric.mrr": ("Mean reciprocal rank", "平均倒数排名"),
+    "metric.recall_at_1": ("Found first", "排在第一的比例"),
+    "metric.recall_at_10": ("Found among the first ten", "排在前十的比例"),
     "metric.r2": ("R²", "决定系数 R²"),
     "metric.pearson": ("Pearson's correlation", "皮尔逊相关系数"),
     "metric.spearman": ("Spearman's correlation", "斯皮尔曼相关系数"),
@@ -156,6 +174,13 @@ PHRASES: dict[str, tuple[str, str]] = {
     "baseline.most_frequent_tag_of_word": ("each word's commonest tag", "每个词最常见的标记"),
     "baseline.most_frequent_tag": ("each character's commonest tag", "每个字最常见的标记"),
     "baseline.known_names": ("a list of the names in training", "训练文本中的名字表"),
+    "baseline.longest_match": ("the longest known word from the left", "词典正向最长匹配"),
+    "baseline.single_characters": ("each character a word", "一字一词"),
+    "baseline.likest_sentence": ("the sentence most like the question", "与问题最相似的句子"),
+    "baseline.tfidf_cosine": ("TF-IDF + cosine", "TF-IDF + 余弦"),
+    "baseline.bm25": ("BM25", "BM25"),
+    "baseline.tfidf_linear_svm": ("TF-IDF + linear SVM", "TF-IDF + 线性 SVM"),
+    "baseline.structured_perceptron": ("structured perceptron", "结构化感知机"),
     "baseline.character_bigram": ("character bigrams", "字符二元模型"),
     "baseline.character_trigram": ("character trigrams", "字符三元模型"),
     "baseline.unigram": ("each piece's frequency", "词片频率"),
@@ -176,6 +201,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "kind.multilabel": ("text classifier · several labels", "多标签文本分类"),
     "kind.regression": ("regression", "回归"),
     "kind.words": ("tagger of given words", "逐词标注"),
+    "kind.segmentation": ("word segmentation", "分词"),
+    "kind.questions": ("answers in a text", "抽取式问答"),
+    "kind.embeddings": ("sentence embeddings", "句向量"),
     "kind.summarization": ("writes summaries", "摘要"),
     "kind.extraction": ("extractive summaries", "抽取式摘要"),
     "kind.translation": ("translator", "翻译"),
@@ -369,24 +397,3 @@ def listed(say: Phrase, names: list[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return say("comma").join(names[:-1]) + say("and") + names[-1]
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``1 h 04 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f}\u00a0s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}\u00a0s"
-    if whole < 3600:
-        return f"{whole // 60}\u00a0min {whole % 60:02d}\u00a0s"
-    return f"{whole // 3600}\u00a0h {whole % 3600 // 60:02d}\u00a0min"
-
-
-def size(count: float) -> str:
-    """``12.3 MB``, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f}\u00a0{unit}" if unit == "B" or count >= 100 else f"{count:.1f}\u00a0{unit}"
-        count /= 1000
-    return f"{count:.1f}\u00a0TB"

@@ -136,7 +136,8 @@ def render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from myna.evaluation.baselines import HAN
-    from myna.evaluation.phrases import duration, named, phrases, size
+    from myna.evaluation.phrases import named, phrases
+    from myna.evaluation.quantities import duration, size
     from myna.inspection import next_commands, place
 
     say = phrases(config.language)
@@ -175,7 +176,7 @@ def render(
 
 def _lede(stages: Sequence[StageFacts], models: Sequence[ModelFacts], say: Phrase) -> str:
     from myna.evaluation.charts import short_number
-    from myna.evaluation.phrases import duration
+    from myna.evaluation.quantities import duration
 
     read = [stage.ledger.get("in", {}) for stage in stages if stage.kind == "corpus"]
     return say(
@@ -192,7 +193,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
     from myna.evaluation.charts import short_number
     from myna.evaluation.gathering import read_lines
     from myna.evaluation.mistakes import wrong_labels, wrong_spans
-    from myna.evaluation.phrases import duration
+    from myna.evaluation.quantities import duration
     from myna.evaluation.reliance import reliance
 
     kind = findings.kind_of(model)
@@ -323,7 +324,8 @@ def _keyword_tables(stages: Sequence[StageFacts], say: Phrase) -> list[KeywordTa
 
 
 def _machine(models: Sequence[ModelFacts], say: Phrase) -> list[tuple[str, str]]:
-    from myna.evaluation.phrases import named, size
+    from myna.evaluation.phrases import named
+    from myna.evaluation.quantities import size
 
     known: dict[str, Any] = {}
     for model in models:

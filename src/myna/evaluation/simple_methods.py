@@ -6,14 +6,21 @@ The methods themselves are in :mod:`myna.evaluation.baselines`; here each is giv
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from myna.corpus.document import Corpus
+from myna.corpus.document import Corpus, Span
 from myna.evaluation import baselines, metrics, text_baselines
 from myna.evaluation.ngrams import CharacterNgrams
+from myna.evaluation.perceptron import structured_perceptron
+from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
+from myna.ledger import Ledger
 from myna.tasks.examples import Example
-from myna.tasks.units import tags_of, units
+from myna.tasks.segmentation import WORD
+from myna.tasks.units import sentences, tags_of, units
 from myna.tasks.viterbi import spans_of
 from myna.tasks.words import words_of
 
@@ -21,11 +28,20 @@ from myna.tasks.words import words_of
 class Simple:
     """The simple methods, which have seen the training examples. Each function gives what each says, by its name.
 
-    ``all_trained`` are those that the model was trained on where the simple methods did with fewer.
+    ``all_trained`` are those that the model was trained on where the simple methods did with fewer. ``thorough``: those
+    too that take a minute. What is to be told of them goes into ``ledger``.
     """
 
-    def __init__(self, trained: Sequence[Example], corpus: Corpus, all_trained: Sequence[Example] = ()) -> None:
+    def __init__(
+        self,
+        trained: Sequence[Example],
+        corpus: Corpus,
+        all_trained: Sequence[Example] = (),
+        ledger: Ledger | None = None,
+        thorough: bool = False,
+    ) -> None:
         self.trained, self.corpus, self.all_trained = trained, corpus, all_trained or trained
+        self.ledger, self.thorough = ledger or Ledger(), thorough
 
     def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
         """What each method says of each text, or pair of texts."""
@@ -38,8 +54,12 @@ class Simple:
         both: tuple[Sequence[Example], Sequence[Example]] = (self.trained, examples)
         bags = [[words.get(e.id, []) for e in some] for some in both] if words else [None, None]
         texts = [[e.text for e in some] for some in both]
-        told = baselines.tfidf_logistic_regression(texts[0], known, texts[1], *bags)
-        return {**first, "tfidf_logistic_regression": told}
+        features = baselines.weighed_features(texts[0], texts[1], *bags)
+        return {
+            **first,
+            "tfidf_logistic_regression": baselines.by_logistic_regression(features, known, len(examples)),
+            "tfidf_linear_svm": baselines.by_linear_svm(features, known, len(examples)),
+        }
 
     def several_labels(self, examples: Sequence[Example]) -> dict[str, list[list[str]]]:
         """The labels that each method gives each text."""
@@ -67,7 +87,44 @@ class Simple:
         cut = [[[e.text[a:b] for a, b in words_of(e)] for e in some] for some in (self.trained, examples)]
         tags = [example.tags or () for example in self.trained]
         (commonest,) = baselines.majority((tag for line in tags for tag in line), 1)
-        return {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
+        told = {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
+        return {**told, **self._perceptron(cut, tags)}
+
+    def _perceptron(self, cut: Sequence[Sequence[Sequence[str]]], tags: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """The tags by a structured perceptron, where it is asked for."""
+        if not self.thorough:
+            return {}
+        found, read = structured_perceptron(cut[0], tags, cut[1])
+        self.ledger.note("texts that the structured perceptron learned from", read)
+        return {"structured_perceptron": found}
+
+    def words(self, examples: Sequence[Example]) -> dict[str, list[list[Span]]]:
+        """The words that each method finds in each text; what is in no known word is cut into units."""
+        known = ([e.text[start:end] for start, end, _ in e.spans or ()] for e in self.trained)
+        matched = baselines.longest_match(known, [e.text for e in examples])
+        found = [
+            sorted([*places, *(unit for gap in gaps(places, len(e.text)) for unit in units(e.text, *gap))])
+            for e, places in zip(examples, matched, strict=True)
+        ]
+        every = [units(e.text) for e in examples]
+        return {
+            name: [[Span(start, end, WORD) for start, end in line] for line in lines]
+            for name, lines in (("longest_match", found), ("single_characters", every))
+        }
+
+    def answers(self, examples: Sequence[Example]) -> dict[str, list[str]]:
+        """The answer that each method gives each question."""
+        asked = [([e.text[a:b] for a, b in sentences(e.text)], e.pair or "") for e in examples]
+        return {"likest_sentence": baselines.likest_sentence([e.text for e in self.trained], asked, _cut)}
+
+    def places(self, examples: Sequence[Example], pairing: Pairing) -> dict[str, NDArray[np.int64]]:
+        """At which place each method finds the pair of each text."""
+        known = [text for e in self.trained for text in (e.text, e.pair or "")]
+        texts, candidates = [e.text for e in examples], [examples[n].pair or "" for n in pairing.candidates]
+        return {
+            "tfidf_cosine": by_tfidf(known, texts, candidates, pairing),
+            "bm25": by_bm25(texts, candidates, pairing),
+        }
 
     def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
         """The spans that each method finds in each text."""
@@ -80,8 +137,12 @@ class Simple:
         tagged = baselines.most_frequent_tag(cut[0], tags, cut[1])
         marked = [e.spans or () for e in self.trained]
         names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
-        found = [spans_of(line, places) for line, places in zip(tagged, bounds[1], strict=True)]
-        return {"most_frequent_tag": found, "known_names": names}
+        told = {"most_frequent_tag": tagged, **self._perceptron(cut, tags)}
+        found: dict[str, Sequence[Collection[metrics.SpanTuple]]] = {
+            name: [spans_of(line, places) for line, places in zip(lines, bounds[1], strict=True)]
+            for name, lines in told.items()
+        }
+        return {**found, "known_names": names}
 
     def summaries(self, examples: Sequence[Example], counts: Sequence[int] | None = None) -> dict[str, list[str]]:
         """A short text for each; of so many sentences each as ``counts`` says, or else as most of training have."""
@@ -111,6 +172,16 @@ class Simple:
         """The cost of each text with its end, ``(texts,)`` in bits, by the texts that training writes."""
         model = CharacterNgrams(5, (example.target or example.text for example in self.trained))
         return {"character_5gram": model.bits(texts)}
+
+
+def _cut(text: str) -> list[str]:
+    return [text[start:end].lower() for start, end in units(text)]
+
+
+def gaps(places: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """What lies between stretches of a text of some ``length``, before the first and behind the last."""
+    borders = [(0, 0), *places, (length, length)]
+    return [(end, start) for (_, end), (start, _) in pairwise(borders) if end < start]
 
 
 def _pairs(examples: Sequence[Example]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,9 +85,16 @@ def settings_of(model: Model, family: Family | None = None) -> dict[str, Any]:
     return settings
 
 
-def tensors_of(model: Model) -> dict[str, Tensor]:
-    """The weights under the names and in the shapes of the family."""
-    return family_of(model.config, model.kind).tensors(model)
+def bare_settings_of(model: Model) -> dict[str, Any]:
+    """:func:`settings_of` for the trunk alone: its class is ``BertModel`` where the model's is ``BertForMaskedLM``."""
+    settings = settings_of(model)
+    named = re.split("For|LMHead|:", settings["architectures"][0])[0]
+    return settings | {"architectures": [f"{named}Model"]}
+
+
+def tensors_of(model: Model, bare: bool = False) -> dict[str, Tensor]:
+    """The weights under the names and in the shapes of the family; those of a ``bare`` trunk without its head."""
+    return family_of(model.config, model.kind).tensors(model, bare)
 
 
 def empty_model(content: Mapping[str, Any], tensors: int | None = None) -> tuple[Model, Family, bool]:

@@ -20,12 +20,14 @@ from torch import Tensor
 
 from myna import files
 from myna.errors import InputError
-from myna.huggingface.families import empty_model, settings_of, tensors_of
+from myna.huggingface.families import bare_settings_of, empty_model, settings_of, tensors_of
 from myna.huggingface.layout import Family, TensorError, quoted
 from myna.huggingface.weights import ADAPTER_CONFIG, ADAPTERS, SINGLE, Weights, is_adapted, write_weights
 from myna.model.heads import Model
 
 FORMAT = 1
+# The kind, in ``myna.json``, of what was trained as a trunk without a head.
+TRUNK = "trunk"
 _CONFIG = "config.json"
 
 
@@ -62,11 +64,16 @@ def write_model_folder(
     chat_template: str | None = None,
     within: Mapping[str, Path] = MappingProxyType({}),
     adapters: Adapters | None = None,
+    bare: bool = False,
 ) -> None:
-    """Writes the model, or only its ``adapters``, whole or not at all. ``facts`` go into ``myna.json`` and the card.
+    """Writes the model, its ``bare`` trunk, or its ``adapters``, whole or not at all.
+
+    ``facts`` go into ``myna.json`` and the card.
 
     ``within`` are folders of other models that it needs, by the names that their copies have in its own.
     """
+    kind = TRUNK if bare else model.kind
+    settings = bare_settings_of(model) if bare else settings_of(model)
     named = _tokenizer_settings(tokenizer_folder)
     if chat_template is not None:
         named = {**named, "chat_template": chat_template}
@@ -74,14 +81,14 @@ def write_model_folder(
         for name, other in within.items():
             shutil.copytree(other, place / name)
         content = {
-            _CONFIG: to_json({**settings_of(model), **_special_ids(tokenizer_folder, model)}),
+            _CONFIG: to_json({**settings, **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),
             "tokenizer_config.json": to_json({**named, "model_max_length": model.config.maximum_length}),
-            "README.md": _card(model, facts).encode(),
+            "README.md": _card(model, kind, facts).encode(),
         }
-        described = {"kind": model.kind, "labels": list(model.labels), **facts}
+        described = {"kind": kind, "labels": list(model.labels), **facts}
         if adapters is None:
-            fill(place, content, tensors_of(model), described)
+            fill(place, content, tensors_of(model, bare), described)
         else:
             fill(place, content | {ADAPTER_CONFIG: to_json(adapters[0])}, adapters[1], described, single=ADAPTERS)
 
@@ -203,7 +210,7 @@ def _special_ids(tokenizer_folder: Path, model: Model) -> dict[str, int]:
     return found
 
 
-def _card(model: Model, facts: Mapping[str, Any]) -> str:
+def _card(model: Model, kind: str, facts: Mapping[str, Any]) -> str:
     kinds = {
         "masked": ("fill-mask", "A masked language model (encoder)"),
         "causal": ("text-generation", "A causal language model (decoder)"),
@@ -212,10 +219,11 @@ def _card(model: Model, facts: Mapping[str, Any]) -> str:
         "span": ("question-answering", "A model that finds answers in a text"),
         "replaced": ("feature-extraction", "A detector of replaced tokens (encoder)"),
         "sentences": ("feature-extraction", "A chooser of sentences"),
+        TRUNK: ("feature-extraction", "A model that gives each text a vector"),
         "sequence_to_sequence": ("text2text-generation", "An encoder-decoder"),
     }
-    tag, what = kinds[model.kind]
-    count = sum(parameter.numel() for parameter in model.parameters())
+    tag, what = kinds[kind]
+    count = sum(p.numel() for p in (model.trunk if kind == TRUNK else model).parameters())
     lines = ["---", "library_name: transformers", f"pipeline_tag: {tag}", "tags: [myna]", "---", ""]
     lines += [f"# {facts.get('name', 'model')}", "", f"{what} of {count:,} parameters, made with Myna.", ""]
     if model.labels:

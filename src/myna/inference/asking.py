@@ -36,13 +36,13 @@ def texts_of(
     if table and reads in ("sources", "messages"):
         source = guess_source(source, reads)
     elif table:
-        source, said = columns_for(source, ("text", "pair") if reads == "pairs" else ("text",))
+        source, said = columns_for(source, ("text", "pair") if reads in ("pairs", "questions") else ("text",))
         for line in said:
             tell(line)
     document = None
     for document in read(source):
         check_text(document.text, file_of(path, document), document.line)
-        if reads == "pairs" and document.pair is not None:
+        if reads in ("pairs", "questions") and document.pair is not None:
             yield document.text, document.pair
         elif reads == "words" and document.words is not None:
             yield document.words.strings(document.text)
@@ -77,6 +77,12 @@ def in_words(answer: dict[str, Any]) -> str:
         return f"{answer['value']:.4g}"
     if "tags" in answer:
         return " ".join(f"{token}/{tag or '–'}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+    if "answer" in answer and "probability" in answer:
+        return f"{answer['answer'] or '–'} {answer['probability']:.3f}"
+    if "vector" in answer:
+        return " ".join(f"{number:.4f}" for number in answer["vector"])
+    if isinstance(answer.get("words"), list):
+        return " ".join(answer["words"])
     if "spans" in answer:
         spans = answer["spans"]
         return "  ".join(f"{span['text']} {span['label']} {span['start']}-{span['end']}" for span in spans) or "–"

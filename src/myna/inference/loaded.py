@@ -15,7 +15,7 @@ from torch import Tensor
 from myna.corpus.document import RawDocument
 from myna.errors import InputError
 from myna.evaluation.abstaining import threshold_for
-from myna.huggingface.folder import open_model_folder
+from myna.huggingface.folder import TRUNK, open_model_folder
 from myna.huggingface.weights import dtype_of
 from myna.inference.generate import Generated, generate, stream
 from myna.inference.manner import Manner, manner_of
@@ -38,7 +38,7 @@ from myna.tokens.sampler import micro_batches
 from myna.tokens.tokenizer import Tokenizer
 
 # The task of a folder that does not name one, by the kind of its head.
-_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "sentences": "extraction"}
+_TASK_OF_HEAD = {"sequence": "classification", "token": "tagging", "span": "questions", "sentences": "extraction"}
 
 
 class Loaded:
@@ -88,10 +88,15 @@ class Loaded:
         """Whether it was fine-tuned for a task whose answer is a text."""
         return self.model.kind in LANGUAGE_KINDS and "decoding" in self.facts
 
+    @property
+    def gives_vectors(self) -> bool:
+        """Whether it was trained to give vectors, and knows what of a text's hidden states its vector is."""
+        return self.facts.get("kind") == TRUNK
+
     @cached_property
     def task(self) -> Task:
         """The task that the model was fine-tuned for; an :class:`InputError` for a language model."""
-        if self.model.kind not in _TASK_OF_HEAD and not self.writes:
+        if self.model.kind not in _TASK_OF_HEAD and not self.writes and not self.gives_vectors:
             remedy = "give a fine-tuned model, or use generate with a decoder"
             raise InputError("this is a language model: it has no task to predict", where=self.folder, remedy=remedy)
         try:
@@ -116,7 +121,11 @@ class Loaded:
         least = None if precision is None else threshold_for(self.facts, precision, self.folder)
         asked = [texts] if isinstance(texts, str) else texts
         # A model of somebody else's does not say what it reads.
-        if self.facts.get("task") in TASKS and self.reads != "pairs" and any(isinstance(each, tuple) for each in asked):
+        if (
+            self.facts.get("task") in TASKS
+            and self.reads not in ("pairs", "questions")
+            and any(isinstance(each, tuple) for each in asked)
+        ):
             raise InputError(
                 "this model reads single texts, and not pairs", remedy="leave the second text out (--pair)"
             )
@@ -128,12 +137,15 @@ class Loaded:
 
     @property
     def reads(self) -> str:
-        """What the task reads: ``texts``, ``pairs`` of them, ``words``; to write, ``sources`` or ``messages``."""
+        """What the task reads: ``texts``, ``pairs`` of them, ``questions`` with a text each, ``words``; to write,
+        ``sources`` or ``messages``.
+        """
         if isinstance(self.task, Writes):
             return str(getattr(self.task, "reads", "sources"))
         if isinstance(self.task, Pairs):
             return "pairs"
-        return "words" if getattr(self.task, "reads_words", False) else "texts"
+        asked: str = getattr(self.task, "asks", "words" if getattr(self.task, "reads_words", False) else "texts")
+        return asked
 
     def task_example(self, row: RawDocument, file: Path) -> Example:
         """The one example that a row of a file is, with what it says of its labels."""
@@ -219,9 +231,14 @@ class Loaded:
     def embed(self, texts: str | Sequence[str]) -> Tensor:
         """A vector for each text, ``(texts, hidden)``: the mean of its last hidden states, special tokens included.
 
-        The vector of a text longer than the model's window is the mean of those of its windows.
+        The vector of a text longer than the model's window is the mean of those of its windows. Of a model that was
+        trained for embeddings it is what that says, and of length one.
         """
-        texts = [example.text for example in unlabelled([texts] if isinstance(texts, str) else texts)]
+        examples = unlabelled([texts] if isinstance(texts, str) else texts)
+        if self.gives_vectors and examples:
+            found: Any = self.predict_examples(examples)
+            return torch.from_numpy(np.stack([each.vector for each in found]))
+        texts = [example.text for example in examples]
         lines: list[NDArray[np.int64]] = []
         owners: list[int] = []
         for number, encoding in enumerate(encode(self.tokenizer, texts)):

@@ -18,6 +18,7 @@ from myna.errors import InputError
 from myna.model.heads import Model
 from myna.tasks.examples import Example
 from myna.tasks.pairs import Pairs
+from myna.tasks.questions import Questions
 from myna.tasks.task import Prediction, Task, TaskItems, Writes
 from myna.tokens.sampler import micro_batches
 
@@ -68,6 +69,9 @@ def predict(
         raise InputError(
             "this model reads pairs of texts", remedy="give each with its second text (--pair, or a table)"
         )
+    if isinstance(task, Questions) and any(example.pair is None for example in examples):
+        remedy = "give the question beside the text (--pair, or a table)"
+        raise InputError("this model answers questions about a text", remedy=remedy)
     said: Sequence[Any] = predictions(model, task, task.items(examples), batch_tokens)
     return [prediction.answer() if least is None else prediction.answer(least) for prediction in said]
 

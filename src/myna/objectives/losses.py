@@ -202,13 +202,18 @@ def distillations(logits: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
     return F.kl_div(student, wanted, reduction="none", log_target=True).sum(1) * temperature**2
 
 
-def contrastive(queries: Tensor, keys: Tensor, groups: Tensor, temperature: float = 0.05) -> Tensor:
+def contrastive(
+    queries: Tensor, keys: Tensor, groups: Tensor, temperature: float = 0.05, alike: Tensor | None = None
+) -> Tensor:
     """InfoNCE (arXiv:1807.03748) with the other rows of a group as negatives: a sum over rows, in nats.
 
     ``queries`` and ``keys`` are ``(rows, width)``; row n of one belongs to row n of the other, and ``groups (rows,)``
-    says which rows are told apart. Likeness is the cosine over the ``temperature``.
+    says which rows are told apart, but for those that are ``alike (rows, rows)``. Likeness is the cosine over the
+    ``temperature``.
     """
     likeness = F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T / temperature
     apart = groups[:, None] != groups
+    if alike is not None:
+        apart = (apart | alike) & ~torch.eye(len(queries), dtype=torch.bool, device=queries.device)
     targets = torch.arange(len(queries), device=queries.device)
     return F.cross_entropy(likeness.masked_fill(apart, -torch.inf), targets, reduction="sum")

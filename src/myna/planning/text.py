@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from myna.evaluation.phrases import duration, size
+from myna.evaluation.quantities import duration, size
 from myna.inspection import columns, plain
 from myna.planning.laws import PASSES, TOKENS_A_WEIGHT
 from myna.planning.plan import Memory, Plan, Training

@@ -2,7 +2,7 @@
 
 The loss and the prediction of a unit are those of its first piece. A text is read by sentences, a long sentence in
 windows; each unit is an output of exactly one window, the one where it has most context. The tags of a sentence are
-the best that BIO allows.
+the best that BIO allows, or within the model BIOES; with ``crf`` by what the tags say of their neighbours too.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from myna.model.flat import flatten
 from myna.model.heads import Model
 from myna.objectives.losses import distillation
 from myna.objectives.protocol import Batch, Loss, Term
+from myna.tasks.crf import Crf
 from myna.tasks.examples import Example
 from myna.tasks.learning import Learning
 from myna.tasks.settings import Distill
 from myna.tasks.task import UNKNOWN, Item, TaskItems, framed, taught_of
 from myna.tasks.units import Bounds, sentences, tags_of, units
-from myna.tasks.viterbi import best_paths, name_of, spans_of, transitions
+from myna.tasks.viterbi import best_paths, endings, in_bio, in_bioes, name_of, spans_of, transitions
 from myna.tasks.windows import TooLong, Window, fit
 from myna.tokens.encoding import Encoding, encode_words
 from myna.tokens.tokenizer import Tokenizer
@@ -61,16 +62,31 @@ class Tagged:
         }
 
 
+@dataclass(frozen=True)
+class Chains(Batch):
+    """A batch for a CRF: how many units each of its windows that has some answers for, and which are whole sentences.
+
+    Those with a unit whose tag is not known are left out of ``learned``, ``(targets,)``.
+    """
+
+    lengths: tuple[int, ...] = ()
+    whole: tuple[bool, ...] = ()
+    learned: Tensor | None = None
+
+
 class Tagging:
-    """See :class:`~myna.tasks.task.Task`."""
+    """See :class:`~myna.tasks.task.Task`. ``bioes``: its labels are so; ``crf``: there where one is learned."""
 
     head = "token"
     distill = Distill()
+    crf: Crf | None = None
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
         self.tokenizer, self.labels, self.room = tokenizer, tuple(labels), maximum_length - 2
         self._numbers = {label: number for number, label in enumerate(self.labels)}
         self._start, self._step = transitions(self.labels)
+        self._end = endings(self.labels)
+        self.bioes = bool(np.isinf(self._end).any())
         self.learning = Learning()
 
     @classmethod
@@ -96,6 +112,11 @@ class Tagging:
     def labels_of(cls, names: Iterable[str]) -> tuple[str, ...]:
         """``B-`` and ``I-`` of each name, and ``O``."""
         return tuple(sorted({f"{begin}-{name}" for name in names for begin in "BI"} | {"O"}))
+
+    @classmethod
+    def in_scheme(cls, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels of BIO as those of BIOES."""
+        return tuple(sorted({*labels, *(f"{mark}-{name_of(tag)}" for tag in labels if tag != "O" for mark in "ES")}))
 
     def items(
         self, examples: Sequence[Example], too_long: TooLong = "window", ledger: Ledger | None = None
@@ -127,6 +148,7 @@ class Tagging:
         if example.spans is not None:
             tags, widened = tags_of(bounds, example.spans)
             ledger.note("spans widened to whole units", widened)
+            tags = in_bioes(tags) if self.bioes else tags
             targets = np.array([self._number(tag, example) for tag in tags], np.int64)
         ends = np.cumsum([len(part) for part in parts])
         return [
@@ -143,7 +165,7 @@ class Tagging:
 
     def _count_labels(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
         """Of the spans, those whose first unit is a target are kept."""
-        begins = np.array([label.startswith("B-") for label in self.labels])
+        begins = np.array([label.startswith(("B-", "S-")) for label in self.labels])
         came = sum(len(example.spans or ()) for example in examples)
         kept = sum(int(begins[item.targets[item.targets != UNKNOWN]].sum()) for item in items)
         ledger.kept(labels=kept)
@@ -154,12 +176,21 @@ class Tagging:
         starts = np.cumsum([0, *(len(item.ids) for item in items)])
         rows = [item.rows + start for item, start in zip(items, starts, strict=False) if item.rows is not None]
         targets = np.concatenate([item.targets for item in items])
-        return Batch(
-            flatten([item.ids for item in items], numbers, key),
+        known = targets != UNKNOWN
+        tokens, positions = flatten([item.ids for item in items], numbers, key), torch.from_numpy(np.concatenate(rows))
+        if self.crf is None:
+            counts = {"tagging": int(known.sum())}
+            return Batch(tokens, torch.from_numpy(targets), counts, positions, taught=taught_of(items))
+        chains = [item for item in items if len(item.targets) and (item.targets != UNKNOWN).all()]
+        learned = np.concatenate([np.full(len(i.targets), bool((i.targets != UNKNOWN).all())) for i in items])
+        return Chains(
+            tokens,
             torch.from_numpy(targets),
-            {"tagging": int((targets != UNKNOWN).sum())},
-            torch.from_numpy(np.concatenate(rows)),
-            taught=taught_of(items),
+            {"tagging": int(learned.sum())},
+            positions,
+            lengths=tuple(len(item.targets) for item in chains),
+            whole=tuple(item.windows == 1 for item in chains),
+            learned=torch.from_numpy(learned),
         )
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
@@ -168,10 +199,16 @@ class Tagging:
         return result
 
     def loss(self, model: Model, batch: Batch) -> Loss:
-        """Cross-entropy of every unit, in nats."""
+        """Cross-entropy of every unit, in nats; with a CRF what the tags of every window cost."""
         targets = batch.targets
-        known = targets != UNKNOWN
         logits = self.outputs(model, batch)
+        if self.crf is not None:
+            assert isinstance(batch, Chains)
+            nats = logits.sum() * 0.0
+            if batch.lengths:
+                nats = self.crf(logits[batch.learned], targets[batch.learned], batch.lengths, batch.whole).sum()
+            return Loss((Term("tagging", nats, batch.counts["tagging"]),))
+        known = targets != UNKNOWN
         if not bool(known.all()):
             logits, targets = logits[known], targets[known]
         total = self.learning.nats(logits, targets).sum()
@@ -181,8 +218,8 @@ class Tagging:
         return Loss((Term("tagging", total, batch.counts["tagging"]),))
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """Nothing beside the model."""
-        return {}
+        """The CRF, where there is one."""
+        return {} if self.crf is None else {"crf": self.crf}
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """Takes up the options of a training; see :class:`~myna.tasks.task.Adjustable`."""
@@ -191,19 +228,29 @@ class Tagging:
         often = np.bincount(known[known != UNKNOWN], minlength=len(self.labels))
         self.learning = Learning.of(config, self.labels, often.tolist())
         self.distill = config.distill or Distill()
+        self.crf = Crf(len(self.labels)) if config.crf else None
 
     def settle(self, model: Model) -> None:
-        """Nothing is beside the model."""
+        """What is beside the model stays there: no other library has a place for a CRF."""
 
     def remembered(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
+        """The CRF."""
+        return {} if self.crf is None else {"crf": self.crf.remembered()}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
-        """Nothing."""
+        """Takes it up again."""
+        self.crf = Crf.recalled(facts["crf"], len(self.labels)) if "crf" in facts else None
+
+    def _best(self, scores: Sequence[NDArray[np.float64]]) -> list[NDArray[np.int64]]:
+        """The best path that is allowed, of the logits of each sentence."""
+        borders = self._start, self._step, self._end
+        if self.crf is not None:
+            start, step, end = (a + b for a, b in zip(borders, self.crf.scores(), strict=True))
+            return best_paths(scores, start, step, end)
+        return best_paths(scores, *borders)
 
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[Tagged]:
-        """The best tags that BIO allows in each sentence, and the spans they mark. Needs all windows of a text."""
+        """The best tags of each sentence as BIO, and the spans they mark. Needs all windows of a text."""
         texts = []
         scores: list[NDArray[np.float64]] = []
         for example, parts in items.by_example(outputs):
@@ -211,7 +258,7 @@ class Tagging:
             sentences = _units_by_sentence(example.text)
             texts.append((example.text, sentences, logits.softmax(1).numpy()))
             scores += [part.numpy() for part in torch.split(logits, [len(sentence) for sentence in sentences])]
-        paths = iter(best_paths(scores, self._start, self._step))
+        paths = iter(self._best(scores))
         predictions = []
         for text, sentences, probabilities in texts:
             spans: list[Span] = []
@@ -219,7 +266,7 @@ class Tagging:
             for sentence in sentences:
                 chosen = [self.labels[number] for number in next(paths)]
                 spans += spans_of(chosen, sentence)
-                tags += chosen
+                tags += in_bio(chosen) if self.bioes else chosen
             bounds = tuple(each for sentence in sentences for each in sentence)
             predictions.append(Tagged(text, tuple(spans), bounds, tuple(tags), probabilities))
         return predictions

@@ -104,7 +104,8 @@ class Prediction(Protocol):
 
 
 class Task(Objective, Protocol):
-    """A task. ``head`` is the kind of head it needs: ``sequence``, ``token``, or ``language`` where it :class:`Writes`.
+    """A task. ``head`` is the kind of head it needs: ``sequence``, ``token`` …, ``language`` where it :class:`Writes`;
+    ``trunk`` is none.
 
     ``labels`` name its outputs.
     """

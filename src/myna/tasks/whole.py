@@ -47,9 +47,12 @@ class WeighedBatch(Batch):
 
 
 class Answers(Protocol):
-    """What is said of a text, and how it is learned. A ``temperature`` divides the logits of labels."""
+    """What is said of a text, and how it is learned. A ``temperature`` divides the logits of labels.
 
-    temperature: float
+    A class of somebody's own that inherits from it needs no more than what has no answer here.
+    """
+
+    temperature: float = 1.0
 
     def target(self, example: Example) -> NDArray[Any]:
         """What is right, ``(1,)`` or ``(1, labels)``; anything where it is not known."""
@@ -62,6 +65,7 @@ class Answers(Protocol):
 
     def divergence(self, logits: Tensor, other: Tensor) -> Tensor | None:
         """How far two answers to the same rows are apart, ``(rows,)``; None where nobody asks (R-Drop)."""
+        return None
 
     def said(self, logits: Tensor) -> Any:
         """The prediction of a text by the logits of its windows, ``(windows, labels)`` in float64."""
@@ -77,9 +81,11 @@ class Answers(Protocol):
 
     def sureness(self, examples: Sequence[Example], predictions: Sequence[Any]) -> Sureness | None:
         """See :class:`~myna.tasks.task.Sure`."""
+        return None
 
     def remembered(self) -> dict[str, Any]:
         """See :class:`~myna.tasks.task.Adjustable`."""
+        return {}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """See :class:`~myna.tasks.task.Adjustable`."""

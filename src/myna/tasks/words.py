@@ -2,7 +2,7 @@
 
 The words are those of the input (``tokens``). A text without any is cut at its spaces, and one without spaces into
 words as a corpus is; into characters, where training had its Han characters one by one. Where the tags are BIO, those
-of a sentence are the best that BIO allows, and mark spans.
+of a sentence are the best that BIO allows, and mark spans; within the model they can be BIOES.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from myna.tasks.examples import Example
 from myna.tasks.tagging import Sentence, Tagging
 from myna.tasks.task import UNKNOWN, Item, TaskItems
 from myna.tasks.units import Bounds, units
-from myna.tasks.viterbi import best_paths, spans_of
+from myna.tasks.viterbi import in_bio, in_bioes, spans_of
 from myna.tokens.characters import han
+from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
@@ -73,6 +74,15 @@ class TagsOfWords(Tagging):
     by_character = False
     temperature = 1.0
 
+    def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
+        super().__init__(tokenizer, labels, maximum_length)
+        self.bioes = False  # Of words, BIOES can also be what they were given as: then they stay so.
+
+    @property
+    def marks_spans(self) -> bool:
+        """Whether its tags mark spans."""
+        return self.bioes or are_bio(self.labels)
+
     @classmethod
     def examples(cls, document: Document) -> list[Example]:
         """The document with the tags of its words."""
@@ -94,11 +104,20 @@ class TagsOfWords(Tagging):
             raise InputError(f"every word has the tag {min(tags)!r}", remedy="add examples of another tag")
         return tuple(sorted(tags))
 
+    @classmethod
+    def in_scheme(cls, labels: Sequence[str]) -> tuple[str, ...]:
+        """The labels of BIO as those of BIOES; an :class:`InputError` where they are plain names."""
+        if not are_bio(labels):
+            what = 'scheme = "bioes" is for tags that mark spans, and these are plain names'
+            raise InputError(what, remedy="leave scheme out")
+        return super().in_scheme(labels)
+
     def _read(self, number: int, example: Example, ledger: Ledger) -> list[Sentence]:
         bounds = words_of(example, self.by_character)
         targets = np.full(len(bounds), UNKNOWN, np.int64)
         if example.tags is not None:
-            targets = np.array([self._numbers.get(tag, UNKNOWN) for tag in example.tags], np.int64)
+            tags = in_bioes(example.tags) if self.bioes else example.tags
+            targets = np.array([self._numbers.get(tag, UNKNOWN) for tag in tags], np.int64)
             ledger.note("tags that training never saw", int((targets == UNKNOWN).sum()))
         return [Sentence(number, [example.text[start:end] for start, end in bounds], targets)]
 
@@ -111,18 +130,22 @@ class TagsOfWords(Tagging):
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """Takes up the options of a training, and whether its Han characters stand one by one."""
+        self.bioes = config.scheme == "bioes"
         super().adjust(config, examples, model)
         lengths = [b - a for example in examples for a, b in example.words or () if han(example.text[a])[0]]
         self.by_character = bool(lengths) and max(lengths) == 1
 
     def remembered(self) -> dict[str, Any]:
-        """How a text without words is cut, and the temperature."""
-        return {"by_character": self.by_character, "temperature": self.temperature}
+        """How a text without words is cut, what the tags are within the model, and the temperature."""
+        within = {"scheme": "bioes"} if self.bioes else {}
+        own = {"by_character": self.by_character, "temperature": self.temperature}
+        return {**own, **within, **super().remembered()}
 
     def recall(self, facts: Mapping[str, Any]) -> None:
-        """Takes both up again."""
-        self.by_character = facts.get("by_character") is True
+        """Takes that up again."""
+        self.by_character, self.bioes = facts.get("by_character") is True, facts.get("scheme") == "bioes"
         self.temperature = temperature_of(facts)
+        super().recall(facts)
 
     def sureness(self, examples: Sequence[Example], predictions: Sequence[TaggedWords]) -> Sureness:
         """An answer for each word whose tag training knew, whose outcomes are the tags."""
@@ -136,12 +159,12 @@ class TagsOfWords(Tagging):
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[TaggedWords]:  # type: ignore[override]
         """The best tags of each text, one for each word. Needs all windows of a text."""
         logits = [(example, torch.cat(parts).double()) for example, parts in items.by_example(outputs)]
-        paths = best_paths([each.numpy() for _, each in logits], self._start, self._step)
-        bio = are_bio(self.labels)
+        paths = self._best([each.numpy() for _, each in logits])
         found = []
         for (example, each), path in zip(logits, paths, strict=True):
-            bounds, tags = words_of(example, self.by_character), tuple(self.labels[number] for number in path)
-            spans = tuple(spans_of(tags, bounds)) if bio else None
+            bounds, chosen = words_of(example, self.by_character), [self.labels[number] for number in path]
+            tags = tuple(in_bio(chosen) if self.bioes else chosen)
+            spans = tuple(spans_of(tags, bounds)) if self.marks_spans else None
             probabilities = tempered(each.softmax(1).numpy(), self.temperature)
             found.append(TaggedWords(example.text, bounds, tags, spans, probabilities, np.array(path, np.int64)))
         return found
@@ -154,7 +177,7 @@ class TagsOfWords(Tagging):
             for right, said in zip(example.tags or (), prediction.tags, strict=True)
         ]
         share = sum(right == said for right, said in pairs) / max(len(pairs), 1)
-        if not are_bio(self.labels):
+        if not self.marks_spans:
             return {"score": share, "word_accuracy": share}
         expected = [spans_of(example.tags or (), words_of(example)) for example in examples]
         score = float(micro_f1(entity_counts(expected, [p.spans or () for p in predictions]).sum(0)))
