@@ -29,7 +29,8 @@ from ..recipes import RECIPE, write_recipe
 from .material import corpus_folder, document, encoder_folder, micro_config, tokenizer_folder
 from .test_tasks import LABELS, make, random_examples
 
-TASKS = list(LABELS)
+# Whom a teacher can tell how sure it is of each of its labels.
+TASKS = [name for name in LABELS if name not in ("extraction", "questions", "embeddings")]
 
 
 @pytest.fixture(scope="module")
