@@ -12,6 +12,7 @@ from myna.corpus.document import Document, Words
 from myna.finetuning import FinetuneConfig, finetune
 from myna.learner import let_learn
 from myna.tasks.examples import Example
+from myna.tasks.segmentation import WORD
 from myna.tokens.tokenizer import Tokenizer
 from myna.training.batches import backward, make_batches
 from myna.training.optimizers import make_optimizer
@@ -74,6 +75,8 @@ def as_document(example: Example, number: int) -> Document:
     if example.words is not None:
         tags = [""] * len(example.words) if example.tags is None else list(example.tags)
         words = Words.of([a for a, _ in example.words], [b for _, b in example.words], tags)
+    elif example.spans and all(span.label == WORD for span in example.spans):
+        words = Words.of([s.start for s in example.spans], [s.end for s in example.spans], [""] * len(example.spans))
     split = ("train", "train", "validation")[number % 3]
     kinds = ("label", "labels", "spans", "pair", "value", "target")
     return document(example.text, split, number, words=words, **{kind: getattr(example, kind) for kind in kinds})
