@@ -190,11 +190,9 @@ def source_of(
         return with_these_alone(source, ("text", "spans")), ("text", "spans"), "tagging"
     if task == "segmentation":
         source = source.model_copy(update={"tags": "plain"})  # If there are any, they are not looked at.
-        return (
-            (source if formats == {"conll"} else guess_columns(source, FIELDS[task][0], sample, where)[0]),
-            ("tokens",),
-            task,
-        )
+        if formats != {"conll"}:
+            source = with_these_alone(guess_columns(source, ("tokens",), sample, where)[0], ("tokens",))
+        return source, ("tokens",), task
     if formats == {"conll"}:
         if task != "tagging":
             raise InputError("CoNLL holds words with tags", where=where, remedy="use myna finetune tagging")

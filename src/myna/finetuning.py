@@ -180,6 +180,8 @@ class FinetuneConfig(TrainingConfig):
             raise ValueError("give seed or a list of seeds: one of the two")
         if self.lora is not None and (self.preset is not None or self.from_scratch or self.freeze):
             raise ValueError("lora adapts the weights of start_from: leave preset, from_scratch and freeze out")
+        if self.task == "embeddings" and self.lora is not None and not self.lora.merge:
+            raise ValueError("the adapters of embeddings have no place of their own: give lora = { merge = true }")
         if self.distill is not None and self.teacher is None:
             raise ValueError("distill needs a teacher")
         for name, tasks in _FOR.items():

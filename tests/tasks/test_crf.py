@@ -192,4 +192,7 @@ def test_words_are_tagged_in_bio_where_the_model_has_bioes(tokenizer: Tokenizer,
     (said,) = task.decode(items, [torch.eye(len(labels))[torch.from_numpy(items[0].targets)]])
     assert said.tags == example.tags
     assert said.spans == ((0, 3, "A"),)
+    sure = task.sureness([example], [said])
+    assert sure.truth.tolist() == items[0].targets.tolist()
+    assert sure.decisions()[1].all()
     assert task.remembered()["scheme"] == "bioes"

@@ -12,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from myna.composing import compose
 from myna.corpus.document import Span
+from myna.corpus.guessing import columns_for
 from myna.corpus.readers import read
 from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
@@ -179,6 +181,20 @@ def test_an_answer_that_does_not_stand_there_is_told_by_its_line(
     with pytest.raises(InputError) as raised:
         rows(tmp_path, base, {**base, **change})
     assert str(raised.value).startswith(f"{tmp_path}/{error}")
+
+
+def test_where_an_answer_begins_is_read_by_every_way_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of a training, and one that a model is judged on; what is in other columns is no mistake."""
+    monkeypatch.chdir(tmp_path)
+    rest = {"question": "在哪", "answer": "北京", "answer_start": 9, "label": 3.5}
+    lines = [json.dumps({"context": f"老王在北京，小李在北京{n}", **rest}, ensure_ascii=False) for n in range(20)]
+    Path("rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    composed = compose("questions", "bert-micro", Path("rows.jsonl")).recipe.corpus["examples"].sources[0]
+    judged, _ = columns_for(SourceConfig(path="rows.jsonl"), ("text", "pair", "answer"))
+    for source in (composed, judged):
+        first = next(iter(read(source)))
+        assert [span[:2] for span in first.spans or ()] == [(9, 11)]
+        assert first.pair == "在哪"
 
 
 def test_transformers_has_the_same_logits_and_answers(tmp_path: Path, tokenizer: Tokenizer) -> None:

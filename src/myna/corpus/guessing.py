@@ -167,6 +167,7 @@ def about_columns(others: Mapping[str, str]) -> list[str]:
 def with_these_alone(source: SourceConfig, fields: Sequence[str]) -> SourceConfig:
     """The source with nothing read but the columns of some fields, and of groups: what is in others is no mistake."""
     columns = [getattr(source, f"{field}_column", None) or field for field in (*fields, "group")]
+    columns += [f"{source.answer_column}_start"] if "answer" in fields else []
     return source.model_copy(update={"columns": columns})
 
 
@@ -182,7 +183,8 @@ def columns_for(source: SourceConfig, fields: Sequence[str], alone: bool = True)
     if not sample or tokens:
         return source, []
     _, others = guess_columns(source, fields, sample, where, 'call it "{field}"')
-    source = source.model_copy(update={f"{field}_column": column for field, column in others.items()})
+    found = {"answer": "answer"} if "answer" in fields else {}  # An answer is read only where its column is named.
+    source = source.model_copy(update={f"{field}_column": column for field, column in (found | others).items()})
     return with_these_alone(source, fields) if alone else source, about_columns(others)
 
 

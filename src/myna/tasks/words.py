@@ -149,8 +149,8 @@ class TagsOfWords(Tagging):
 
     def sureness(self, examples: Sequence[Example], predictions: Sequence[TaggedWords]) -> Sureness:
         """An answer for each word whose tag training knew, whose outcomes are the tags."""
-        tags = [tag for example in examples for tag in example.tags or ()]
-        truth = np.array([self._numbers.get(tag, UNKNOWN) for tag in tags], np.int64)
+        tagged = (in_bioes(example.tags or ()) if self.bioes else example.tags or () for example in examples)
+        truth = np.array([self._numbers.get(tag, UNKNOWN) for tags in tagged for tag in tags], np.int64)
         said = np.concatenate([np.zeros((0, len(self.labels))), *(each.probabilities for each in predictions)])
         given = np.concatenate([np.zeros(0, np.int64), *(each.numbers for each in predictions)])
         known = truth != UNKNOWN
