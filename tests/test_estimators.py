@@ -123,6 +123,43 @@ def test_words_have_their_tags(encoder: str) -> None:
     assert tagger.score(texts, wrong) == 0.0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [myna.Summarizer, myna.Translator])
+def test_texts_are_written(kind: Any, tmp_path: Path) -> None:
+    """The same as the command writes; carried as any other."""
+    texts, written = [f"{n} {n + 1}" for n in range(60)], ["好天气很好"] * 60
+    writer = kind("bart-micro", epochs=4, batch_tokens=256, learning_rate=3e-3, settings={"threads": 1})
+    writer.fit(texts, written)
+    assert writer.predict(["3 4", "5 6"]) == ["好天气很好"] * 2
+    assert writer.score(texts[:4], written[:4]) == pytest.approx(1)
+    assert writer.score(texts[:4], ["王"] * 4) == pytest.approx(0, abs=0.01)
+    writer.save(tmp_path / "saved")
+    assert [each["text"] for each in load(tmp_path / "saved").predict(["3 4"])] == ["好天气很好"]
+    for again in (pickle.loads(pickle.dumps(writer)), kind.load(tmp_path / "saved")):
+        assert again.predict(["3 4"]) == ["好天气很好"]
+    (tmp_path / "saved/estimator.json").unlink()
+    other = next(each for each in (myna.Summarizer, myna.Translator) if each is not kind)
+    with pytest.raises(InputError, match=f"saved: this model is for {kind.task}, which a {other.__name__} is not"):
+        other.load(tmp_path / "saved")
+    with pytest.raises(InputError, match="what is to be written of text 2 is empty; take both out"):
+        writer.fit(["a", "b"], ["c", " "])
+
+
+@pytest.mark.slow
+def test_a_model_with_a_summarizer_within_is_carried_with_it(encoder: str, tmp_path: Path) -> None:
+    sentences = [f"老王说{n}。江泽民在北京{n}。{'好天气很好' if n % 2 else '不好小李说'}。" for n in range(60)]
+    rows = [{"text": text, "summary": f"{text.split('。')[2]}。"} for text in sentences]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(SystemExit) as ended:
+        arguments = ["--model", encoder, "--train", str(tmp_path / "train.jsonl"), "--to", str(tmp_path / "run")]
+        cli.main(["finetune", "extraction", *arguments, "--set=epochs=1", "--set=threads=1", "--set=batch_tokens=256"])
+    assert ended.value.code == 0
+    settings = {"threads": 1, "read": "summary", "summarizer": str(tmp_path / "run/model")}
+    fitted = myna.TextClassifier(encoder, epochs=1, batch_tokens=256, settings=settings).fit(sentences, LABELS)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert (again.predict_proba(sentences) == fitted.predict_proba(sentences)).all()
+
+
 def test_pairs_are_two_texts(encoder: str) -> None:
     pairs = [(f"今天{n}", "好天气" if n % 2 else "不好") for n in range(60)]
     fitted = myna.TextClassifier(encoder, **SHORT).fit(pairs, LABELS)
@@ -273,7 +310,7 @@ def test_cross_validated_probabilities_stand_in_the_order_of_the_classes(encoder
     assert (np.array([9, 10])[found.argmax(1)] == y).all()
 
 
-ESTIMATORS = [myna.TextClassifier, myna.TextRegressor, myna.TokenTagger]
+ESTIMATORS = [myna.TextClassifier, myna.TextRegressor, myna.TokenTagger, myna.Summarizer, myna.Translator]
 # Checks of scikit-learn that give no data to an estimator.
 WITHOUT_DATA = [
     "check_estimator_cloneable",

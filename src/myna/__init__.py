@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from myna.estimators import TextClassifier, TextRegressor, TokenTagger
     from myna.inference.loaded import load
     from myna.stages import run
+    from myna.text_writers import Summarizer, Translator
 
-__all__ = ["MynaError", "TextClassifier", "TextRegressor", "TokenTagger", "load", "run"]
+__all__ = [
+    "MynaError",
+    "Summarizer",
+    "TextClassifier",
+    "TextRegressor",
+    "TokenTagger",
+    "Translator",
+    "load",
+    "run",
+]
 
 _PUBLIC = {
     "MynaError": "myna.errors",
     **dict.fromkeys(("TextClassifier", "TextRegressor", "TokenTagger"), "myna.estimators"),
+    **dict.fromkeys(("Summarizer", "Translator"), "myna.text_writers"),
     "load": "myna.inference.loaded",
     "run": "myna.stages",
 }

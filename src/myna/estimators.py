@@ -168,7 +168,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         reads, asked = self._loaded().reads, asked_of(texts)
         for number, each in enumerate(asked, 1):
             if (reads == "pairs") != isinstance(each, tuple) or (isinstance(each, list) and reads != "words"):
-                remedy = {"pairs": "give pairs of texts, as tuples", "texts": "give strings"}.get(reads, "give lists")
+                remedy = {"pairs": "give pairs of texts, as tuples", "words": "give lists"}.get(reads, "give strings")
                 raise InputError(f"text {number} is {type(each).__name__}, and this model reads {reads}", remedy=remedy)
         return unlabelled(asked)
 
@@ -251,7 +251,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):  # type: ignore[misc]
     def _check_task(self, opened: Loaded) -> None:
         from myna.tasks.classification import Classified
 
-        _check(opened, Classified, type(self).__name__)
+        check(opened, Classified, type(self).__name__)
 
 
 class TextRegressor(RegressorMixin, TextEstimator):  # type: ignore[misc]
@@ -274,7 +274,7 @@ class TextRegressor(RegressorMixin, TextEstimator):  # type: ignore[misc]
     def _check_task(self, opened: Loaded) -> None:
         from myna.tasks.regression import Valued
 
-        _check(opened, Valued, type(self).__name__)
+        check(opened, Valued, type(self).__name__)
 
 
 class TokenTagger(TextEstimator):
@@ -314,10 +314,10 @@ class TokenTagger(TextEstimator):
     def _check_task(self, opened: Loaded) -> None:
         from myna.tasks.words import TaggedWords
 
-        _check(opened, TaggedWords, type(self).__name__)
+        check(opened, TaggedWords, type(self).__name__)
 
 
-def _check(opened: Loaded, kind: type, name: str) -> None:
+def check(opened: Loaded, kind: type, name: str) -> None:
     """Raises an :class:`InputError` where what the model says of a text is not of that kind."""
     asked: Any = {"pairs": ("a", "a"), "words": ["a"]}.get(opened.reads, "a")
     (said,) = opened.predict_examples(unlabelled([asked]))

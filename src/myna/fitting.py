@@ -93,14 +93,16 @@ def _told(error: MynaError, folder: str) -> MynaError:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """The files of a model's folder by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """The files of a model's folder by name, those of a folder within it (a summarizer's) as ``FOLDER/NAME``."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def write_files(content: Mapping[str, bytes], folder: Path) -> None:
     """Writes such files into a folder, all of them or none."""
     with files.new_folder(folder) as place:
         for name, data in content.items():
+            (place / name).parent.mkdir(exist_ok=True)
             files.write_bytes(place / name, data)
 
 
@@ -110,9 +112,11 @@ def open_model(content: Mapping[str, bytes], where: Path | None = None) -> Loade
 
     with tempfile.TemporaryDirectory(prefix="myna-model-") as made:
         for name, data in content.items():
+            (Path(made) / name).parent.mkdir(exist_ok=True)
             (Path(made) / name).write_bytes(data)
         try:
             loaded = load(made)
+            _ = loaded.task  # What it reads of the folder is read while that is there.
             loaded.folder = where or loaded.folder
             return loaded
         except InputError as error:
