@@ -124,7 +124,7 @@ def test_the_public_names_are_there() -> None:
     assert callable(myna.run)
     assert callable(myna.load)
     assert issubclass(myna.MynaError, Exception)
-    estimators = {"TextClassifier", "TextRegressor", "TokenTagger"}
+    estimators = {"TextClassifier", "TextRegressor", "TokenTagger", "Summarizer", "Translator"}
     assert set(dir(myna)) == {"MynaError", "load", "run", "__version__"} | estimators
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
         myna.fly  # noqa: B018
