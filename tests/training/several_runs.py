@@ -17,6 +17,7 @@ from myna.objectives.masked import MaskedLM
 from myna.objectives.protocol import Batch, Loss
 from myna.training import machine
 from myna.training.loop import train
+from myna.training.processes import processes
 from myna.training.settings import TrainingConfig
 
 from ..objectives.test_all import CASES, made
@@ -83,6 +84,7 @@ def learn(folder: Path, name: str, single: bool = False, stop: int | None = None
     parameters = [p for module in (model, *objective.modules().values()) for p in module.parameters()]
     if stop:
         return {}  # The first process may be writing its last line while another reads.
+    processes().together(lambda: None)  # Nor before it has closed its log.
     return {"lines": metrics(folder), "sums": [float(p.detach().double().square().sum()) for p in parameters]}
 
 
