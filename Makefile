@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := examples/chinese-news/recipe.toml
 
-.PHONY: help install demo full test lint format bench parity scores faults clean
+.PHONY: help install demo full test coverage lint format bench parity scores faults clean
 help:
 	@echo "make demo     the whole way on real Chinese text, in minutes; then open runs/chinese-news/report.html"
 	@echo "make full     the same for about an hour: larger models, more passes"
-	@echo "make test     all tests, with coverage"
+	@echo "make test     all tests"
+	@echo "make coverage which lines the quick ones go through"
 	@echo "make lint     formatting, style and types"
 	@echo "make bench    speed and memory beside transformers' Trainer"
 	@echo "make parity   how far every model family is from transformers"
@@ -35,10 +36,12 @@ demo: .venv/.demo
 full: .venv/.demo
 	$(BIN)/myna run examples/chinese-news/full.toml
 
-# Two processes of tests on two cores; a thread each, since results depend on the number of threads. The slow tests go
-# through code that the others go through too: watching its lines would make them twice as long.
+# Two processes of tests on two cores; a thread each, since results depend on the number of threads.
 test: .venv/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The slow tests go through code that the others go through too: watching its lines would make them twice as long.
+coverage: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/.dev
