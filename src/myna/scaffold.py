@@ -167,6 +167,7 @@ def _recipe(found: Found, name: str, place: str) -> str:
         "",
         "# The text. A tenth of it is kept for validation and a tenth for the test: whole documents, or all that share",
         '# a value of the column "group".',
+        *(["[corpus.texts]", "stratify = true  # of each label a tenth", ""] if found.task else []),
         "[[corpus.texts.sources]]",
         f"path = {inline(place)}",
         *_source_lines(found),
