@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from myna.corpus.dedup import fold, hash_of_fold, split_of_hash
+from myna.corpus.document import Corpus
+from myna.corpus.prepare import prepare
 from myna.errors import InputError
 from myna.recipe import Recipe, read_recipe
 from myna.scaffold import write_recipe
@@ -66,6 +69,20 @@ def test_a_table_with_labels_gives_an_encoder_and_a_classifier(tmp_path: Path) -
     assert recipe.pretrain["encoder"].objective == "masked"
     assert recipe.finetune["labels"].task == "classification"
     assert (found["language"], recipe.report.language) == ("zh", "zh")
+
+
+def test_a_tenth_is_kept_even_of_rows_that_hashes_would_all_train_on(tmp_path: Path) -> None:
+    """As of a table that was split by the same hashes before."""
+    texts = [f"这家店的第{n}道菜很好吃，服务也周到" for n in range(400)]
+    ours = [text for text in texts if split_of_hash(hash_of_fold(fold(text)), 10, 10) == "train"][:200]
+    path = table(
+        tmp_path / "reviews.csv", ["text", "label"], [[text, "好" if n % 2 else "坏"] for n, text in enumerate(ours)]
+    )
+    config = made(path, tmp_path / "r.toml").corpus["texts"]
+    (tmp_path / "corpus").mkdir()
+    prepare(config.model_copy(update={"words": "none"}), tmp_path / "corpus")
+    corpus = Corpus.open(tmp_path / "corpus")
+    assert [len(list(corpus.documents(split))) for split in ("train", "validation", "test")] == [160, 20, 20]
 
 
 def test_the_usual_names_of_columns_come_first(tmp_path: Path) -> None:
