@@ -101,6 +101,25 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_disk_that_fills_while_a_folder_is_copied_is_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "from", "old")
+    (tmp_path / "from" / "c").mkdir()
+    (tmp_path / "from" / "c" / "d").write_text("deep")
+    with files.new_folder(tmp_path / "x") as place:
+        files.copy_folder(tmp_path / "from", place)
+    assert [p.read_text() for p in (tmp_path / "x/a", tmp_path / "x/b", tmp_path / "x/c/d")] == ["olda", "oldb", "deep"]
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(RunError, match=r"y: the disk is full; make room"), files.new_folder(tmp_path / "y") as place:
+        files.copy_folder(tmp_path / "from", place)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["from", "x"]
+
+
 def test_what_the_block_may_not_read_is_no_fault_of_the_place(tmp_path: Path) -> None:
     """Only the folder that is filled is written to: a file elsewhere that is refused was to be read."""
     fill(tmp_path / "x", "old")

@@ -76,6 +76,19 @@ def open_new(path: Path) -> IO[bytes]:
     return open(path, "wb")
 
 
+def copy_folder(source: Path, to: Path) -> None:
+    """Copies what is in a folder into another, inside one of :func:`new_folder`.
+
+    What the operating system says is raised as it is: of ``shutil.copytree``'s errors none tells that a disk is full.
+    """
+    to.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_folder(path, to / path.name)
+        else:
+            shutil.copyfile(path, to / path.name)
+
+
 def sync(stream: IO[bytes]) -> None:
     """Waits until what was written to a file is on the disk, for one that another process will rename."""
     stream.flush()
