@@ -1,7 +1,8 @@
 """Files that are whole or not there: the only place that writes artefacts and renames them into being.
 
-Every artefact is written beside its place under a hidden name (``.NAME.new``), synced, and renamed. A crash at any
-instant leaves the old artefact or the new one; what it left beside is cleared by :func:`sweep` at the next start.
+Every artefact is written beside its place under a hidden name (``.NAME.new``, of a file ``.NAME.PROCESS.new``),
+synced, and renamed. A crash at any instant leaves the old artefact or the new one; what it left beside is cleared by
+:func:`sweep` at the next start.
 A folder that replaces an older one cannot be swapped in one call everywhere, so the old one steps aside as
 ``.NAME.old`` for the moment between two renames, and :func:`sweep` puts it back where the second never came.
 """
@@ -128,8 +129,11 @@ def new_folder(path: Path | str) -> Iterator[Path]:
 def write_bytes(path: Path | str, data: bytes) -> None:
     """Writes a single file so that a crash leaves the old content or the new."""
     path = Path(path)
-    beside = path.parent / f".{path.name}.new"
+    # Two processes that write the same file at once, outside a run's lock, do so each under a name of its own.
+    beside = path.parent / f".{path.name}.{os.getpid()}.new"
     with _told(path):
+        if path.is_dir():
+            raise InputError("this is a folder, not a file", where=path, remedy="give another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(beside, "wb") as stream:
