@@ -69,6 +69,16 @@ def test_two_processes_that_write_a_file_at_once_do_not_mix(tmp_path: Path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_folder_that_is_being_written_is_left_to_who_writes_it(tmp_path: Path) -> None:
+    with files.new_folder(tmp_path / "x") as place:
+        (place / "a").write_text("first")
+        with pytest.raises(RunError, match=r"x: another process is writing this folder; wait until it ends"):
+            fill(tmp_path / "x", "second")
+    assert content(tmp_path / "x") == ["first"]
+    fill(tmp_path / "x", "second")
+    assert content(tmp_path / "x") == ["seconda", "secondb"]
+
+
 def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(InputError, match="x: this is a folder, not a file; give another name"):

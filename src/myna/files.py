@@ -106,24 +106,49 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     beside, aside = path.parent / f".{path.name}.new", path.parent / f".{path.name}.old"
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if beside.exists():
-            shutil.rmtree(beside)
-        beside.mkdir()
+        held = _hold_empty(beside, path)
     try:
-        with _told(path, inside=beside):
-            yield beside
+        try:
+            with _told(path, inside=beside):
+                yield beside
+            with _told(path):
+                _sync_tree(beside)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         with _told(path):
-            _sync_tree(beside)
+            if path.exists():
+                os.rename(path, aside)
+            os.rename(beside, path)
+            _sync_folder(path.parent)
+            if aside.exists():
+                shutil.rmtree(aside)
+    finally:
+        os.close(held)
+
+
+def _hold_empty(beside: Path, path: Path) -> int:
+    """Makes an empty folder, and gives the descriptor by which no other process fills it meanwhile."""
+    beside.mkdir(exist_ok=True)
+    held = os.open(beside, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have renamed it before it was held.
+            taken = not os.path.samestat(os.fstat(held), os.stat(beside))
+        except (BlockingIOError, FileNotFoundError):
+            taken = True
+        except OSError:  # Some file systems of a network lock no folders.
+            taken = False
+        if taken:
+            remedy = "wait until it ends, or choose another place"
+            raise RunError("another process is writing this folder", where=path, remedy=remedy)
+        for left in beside.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        os.close(held)
         raise
-    with _told(path):
-        if path.exists():
-            os.rename(path, aside)
-        os.rename(beside, path)
-        _sync_folder(path.parent)
-        if aside.exists():
-            shutil.rmtree(aside)
+    return held
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
