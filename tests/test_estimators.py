@@ -204,6 +204,24 @@ def test_a_saved_one_is_a_model_like_any_other(classifier: Any, tmp_path: Path) 
     assert (again.predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
 
 
+def test_what_is_somebodys_own_is_never_replaced(classifier: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    saved, own = tmp_path / "saved", tmp_path / "own"
+    own.mkdir()
+    classifier.save(own)  # It is empty.
+    for _ in range(2):
+        classifier.save(saved)
+    (saved / "notes.txt").write_text("mine")
+    (own / "estimator.json").unlink()
+    monkeypatch.chdir(saved)
+    for place, what in ((saved, r"other files \(notes\.txt\)"), (Path(), "other files"), (own, "a model that no est")):
+        with pytest.raises(InputError, match=f"this folder holds {what}.*; give the name of a new folder"):
+            classifier.save(place)
+    with pytest.raises(InputError, match=r"notes\.txt: this is a file, not a folder"):
+        classifier.save(saved / "notes.txt")
+    assert (saved / "notes.txt").read_text() == "mine"
+    assert myna.TextClassifier.load(own).predict(TEXTS[:2]).tolist() == LABELS[:2]
+
+
 def test_a_folder_of_another_estimator_or_damaged_is_a_line(classifier: Any, encoder: str, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     classifier.save(saved)

@@ -52,6 +52,40 @@ def test_a_file_is_old_or_new_whatever_call_a_crash_comes_at(tmp_path: Path) -> 
         assert [p.name for p in place.iterdir()] == ["x"]
 
 
+def test_two_processes_that_write_a_file_at_once_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first waits for the disk, the second writes the file from its beginning to its end."""
+    sync, first = os.fsync, os.getpid()
+
+    def late(descriptor: int) -> None:
+        if os.getpid() == first:
+            monkeypatch.setattr(os, "getpid", lambda: first + 1)
+            files.write_text(tmp_path / "x", "second")
+            assert (tmp_path / "x").read_text() == "second"
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", late)
+    files.write_text(tmp_path / "x", "the first")
+    assert (tmp_path / "x").read_text() == "the first"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_is_being_written_is_left_to_who_writes_it(tmp_path: Path) -> None:
+    with files.new_folder(tmp_path / "x") as place:
+        (place / "a").write_text("first")
+        with pytest.raises(RunError, match=r"x: another process is writing this folder; wait until it ends"):
+            fill(tmp_path / "x", "second")
+    assert content(tmp_path / "x") == ["first"]
+    fill(tmp_path / "x", "second")
+    assert content(tmp_path / "x") == ["seconda", "secondb"]
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match="x: this is a folder, not a file; give another name"):
+        files.write_text(tmp_path / "x", "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
 @pytest.mark.parametrize("write", [lambda p: fill(p, "new"), lambda p: files.write_text(p, "new")])
 def test_everything_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write) -> None:
     """The order that a power cut asks for: content, then name, then the folder that holds the name."""
@@ -71,7 +105,7 @@ def test_everything_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: 
     write(tmp_path / "x")
     renamed = calls.index(("rename", "x"))
     synced = {name for kind, name in calls[:renamed] if kind == "sync"}
-    assert ".x.new" in synced
+    assert synced & {".x.new", f".x.{os.getpid()}.new"}
     assert not (tmp_path / "x").is_dir() or {"a", "b"} <= synced
     assert calls[renamed + 1 :] == [("sync", tmp_path.name)]
 
@@ -99,6 +133,25 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path: Path, monkeypatc
     with pytest.raises(RunError):
         files.write_text(tmp_path / "y", "new")
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_disk_that_fills_while_a_folder_is_copied_is_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "from", "old")
+    (tmp_path / "from" / "c").mkdir()
+    (tmp_path / "from" / "c" / "d").write_text("deep")
+    with files.new_folder(tmp_path / "x") as place:
+        files.copy_folder(tmp_path / "from", place)
+    assert [p.read_text() for p in (tmp_path / "x/a", tmp_path / "x/b", tmp_path / "x/c/d")] == ["olda", "oldb", "deep"]
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(RunError, match=r"y: the disk is full; make room"), files.new_folder(tmp_path / "y") as place:
+        files.copy_folder(tmp_path / "from", place)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["from", "x"]
 
 
 def test_what_the_block_may_not_read_is_no_fault_of_the_place(tmp_path: Path) -> None:

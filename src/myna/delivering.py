@@ -7,7 +7,6 @@ before the first stage runs. Each stage's own folder keeps what it has until the
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def _is_there(run: Path, fingerprint: str) -> bool:
 def _deliver(composed: Composed, run: Path) -> None:
     stage = run / "finetune" / composed.name
     with files.new_folder(run / "model") as place:
-        shutil.copytree(stage / "model", place, dirs_exist_ok=True)
+        files.copy_folder(stage / "model", place)
     if composed.test is None:
         judged = run / "evaluate" / composed.name / "predictions.jsonl"
         files.write_bytes(run / "predictions.jsonl", judged.read_bytes())

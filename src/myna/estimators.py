@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from myna import files
 from myna.errors import InputError
-from myna.fitting import fit_model, open_model, read_files, write_files
+from myna.fitting import ESTIMATOR, fit_model, open_model, read_files, write_files
 from myna.given import asked_of, classes_of, name_of, number_of, plain, rows_of, tagged_rows
 from myna.inference.predict import unlabelled
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from myna.inference.loaded import Loaded
     from myna.tasks.examples import Example
 
-# What the folder of a saved estimator has beside the model's files.
-_FILE = "estimator.json"
 _FORMAT = 1
 Pooling = Literal["first", "mean", "last"]
 
@@ -71,7 +69,11 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     def save(self, folder: Path | str) -> None:
-        """Writes the model's folder, with the estimator's parameters beside the model, all of it or nothing."""
+        """Writes the model's folder, with the estimator's parameters beside the model, all of it or nothing.
+
+        A folder that an estimator was saved to before is replaced; any other that holds something is an
+        :class:`InputError`.
+        """
         check_is_fitted(self)
         about = {
             "format": _FORMAT,
@@ -83,7 +85,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             content = json.dumps(about, ensure_ascii=False, indent=1)
         except TypeError as error:
             raise InputError(f"a parameter cannot be written ({error})", remedy="give plain values") from None
-        write_files({**self.model_files_, _FILE: content.encode()}, Path(folder))
+        write_files({**self.model_files_, ESTIMATOR: content.encode()}, Path(folder))
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -93,15 +95,15 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         """
         folder = Path(folder)
         files.check_folder(folder)
-        about = files.read_object(folder / _FILE) if (folder / _FILE).is_file() else {}
+        about = files.read_object(folder / ESTIMATOR) if (folder / ESTIMATOR).is_file() else {}
         if about and (about.get("format"), about.get("estimator")) != (_FORMAT, cls.__name__):
             what = f"this is a {about.get('estimator')}, and no {cls.__name__}"
             raise InputError(what, where=folder, remedy=f"use myna.{about.get('estimator')}.load")
         try:
             made = cls(**about.get("parameters", {"model": str(folder)}))
         except TypeError as error:
-            raise InputError(f"this file is damaged ({error})", where=folder / _FILE) from None
-        content = {name: data for name, data in read_files(folder).items() if name != _FILE}
+            raise InputError(f"this file is damaged ({error})", where=folder / ESTIMATOR) from None
+        content = {name: data for name, data in read_files(folder).items() if name != ESTIMATOR}
         made._take(content, open_model(content, folder), about.get("classes"))
         return made
 

@@ -1,7 +1,8 @@
 """Files that are whole or not there: the only place that writes artefacts and renames them into being.
 
-Every artefact is written beside its place under a hidden name (``.NAME.new``), synced, and renamed. A crash at any
-instant leaves the old artefact or the new one; what it left beside is cleared by :func:`sweep` at the next start.
+Every artefact is written beside its place under a hidden name (``.NAME.new``, of a file ``.NAME.PROCESS.new``),
+synced, and renamed. A crash at any instant leaves the old artefact or the new one; what it left beside is cleared by
+:func:`sweep` at the next start.
 A folder that replaces an older one cannot be swapped in one call everywhere, so the old one steps aside as
 ``.NAME.old`` for the moment between two renames, and :func:`sweep` puts it back where the second never came.
 """
@@ -76,6 +77,19 @@ def open_new(path: Path) -> IO[bytes]:
     return open(path, "wb")
 
 
+def copy_folder(source: Path, to: Path) -> None:
+    """Copies what is in a folder into another, inside one of :func:`new_folder`.
+
+    What the operating system says is raised as it is: of ``shutil.copytree``'s errors none tells that a disk is full.
+    """
+    to.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_folder(path, to / path.name)
+        else:
+            shutil.copyfile(path, to / path.name)
+
+
 def sync(stream: IO[bytes]) -> None:
     """Waits until what was written to a file is on the disk, for one that another process will rename."""
     stream.flush()
@@ -92,31 +106,59 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     beside, aside = path.parent / f".{path.name}.new", path.parent / f".{path.name}.old"
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if beside.exists():
-            shutil.rmtree(beside)
-        beside.mkdir()
+        held = _hold_empty(beside, path)
     try:
-        with _told(path, inside=beside):
-            yield beside
+        try:
+            with _told(path, inside=beside):
+                yield beside
+            with _told(path):
+                _sync_tree(beside)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         with _told(path):
-            _sync_tree(beside)
+            if path.exists():
+                os.rename(path, aside)
+            os.rename(beside, path)
+            _sync_folder(path.parent)
+            if aside.exists():
+                shutil.rmtree(aside)
+    finally:
+        os.close(held)
+
+
+def _hold_empty(beside: Path, path: Path) -> int:
+    """Makes an empty folder, and gives the descriptor by which no other process fills it meanwhile."""
+    beside.mkdir(exist_ok=True)
+    held = os.open(beside, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have renamed it before it was held.
+            taken = not os.path.samestat(os.fstat(held), os.stat(beside))
+        except (BlockingIOError, FileNotFoundError):
+            taken = True
+        except OSError:  # Some file systems of a network lock no folders.
+            taken = False
+        if taken:
+            remedy = "wait until it ends, or choose another place"
+            raise RunError("another process is writing this folder", where=path, remedy=remedy)
+        for left in beside.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        os.close(held)
         raise
-    with _told(path):
-        if path.exists():
-            os.rename(path, aside)
-        os.rename(beside, path)
-        _sync_folder(path.parent)
-        if aside.exists():
-            shutil.rmtree(aside)
+    return held
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
     """Writes a single file so that a crash leaves the old content or the new."""
     path = Path(path)
-    beside = path.parent / f".{path.name}.new"
+    # Two processes that write the same file at once, outside a run's lock, do so each under a name of its own.
+    beside = path.parent / f".{path.name}.{os.getpid()}.new"
     with _told(path):
+        if path.is_dir():
+            raise InputError("this is a folder, not a file", where=path, remedy="give another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(beside, "wb") as stream:

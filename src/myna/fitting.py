@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from myna.inference.loaded import Loaded
 
 Rows = Sequence[Mapping[str, Any]]
+# What the folder of a saved estimator has beside the model's files.
+ESTIMATOR = "estimator.json"
 # Any of these says how long a training takes.
 _LENGTHS = {"tokens", "steps", "epochs", "budget"}
 _ROW = re.compile(r"(train|validation)\.jsonl(?::(\d+))?$")
@@ -99,7 +101,23 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def write_files(content: Mapping[str, bytes], folder: Path) -> None:
-    """Writes such files into a folder, all of them or none."""
+    """Writes such files into a folder, all of them or none; one that was written so before is replaced.
+
+    A folder that holds anything else is an :class:`InputError`, and stays as it is.
+    """
+    folder = folder.resolve()
+    if folder.exists():
+        files.check_folder(folder)
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        known = files.read_object(folder / "myna.json").get("files") if "myna.json" in there else ()
+        other = min(there - {"myna.json", ESTIMATOR, *(known if isinstance(known, dict) else ())}, default=None)
+        if other is not None or (there and ESTIMATOR not in there):
+            what = (
+                f"this folder holds other files ({other})"
+                if other
+                else "this folder holds a model that no estimator saved"
+            )
+            raise InputError(what, where=folder, remedy="give the name of a new folder")
     with files.new_folder(folder) as place:
         for name, data in content.items():
             (place / name).parent.mkdir(exist_ok=True)

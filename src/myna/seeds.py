@@ -66,7 +66,7 @@ def keep_best(trained: Mapping[int, Path], folder: Path) -> Ledger:
     kept = max(scores, key=scores.__getitem__)
     for path in sorted(trained[kept].iterdir()):
         if path.name not in _ITS_OWN:
-            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy = files.copy_folder if path.is_dir() else shutil.copyfile
             copy(path, folder / path.name)
     said = {"kept": kept, "validation": {str(seed): score for seed, score in scores.items()}}
     files.write_json(folder / "seeds.json", said)

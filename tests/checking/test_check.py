@@ -14,6 +14,7 @@ from myna import cli
 from myna.checking.check import Checked, check
 from myna.checking.findings import MOST, Findings
 from myna.checking.text import describe
+from myna.errors import InputError
 
 from .material import NEITHER, reviews, write
 
@@ -197,3 +198,19 @@ def test_beyond_so_many_of_a_kind_findings_are_counted() -> None:
     for line in range(MOST + 5):
         findings.add("repeat", "again", "take it out", "a.csv", line)
     assert (findings.counts["repeat"], len(findings.of("repeat"))) == (MOST + 5, MOST)
+
+
+def test_findings_do_not_take_the_place_of_what_they_are_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "a.jsonl", reviews(20))
+    kept = data.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(data)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    for place in (data, Path("../a.jsonl"), tmp_path / "link.jsonl", tmp_path / "found.jsonl"):
+        with pytest.raises(InputError, match="the examples lie here; give --to another name, outside of them"):
+            check(tmp_path if place.name == "found.jsonl" else data, to=place)
+    with pytest.raises(InputError, match="the examples lie here"):
+        check(write(tmp_path / "b.jsonl", reviews(20, 3)), test=data, to=data)
+    with pytest.raises(InputError, match="other: this is a folder, not a file; give --to the name of a file"):
+        check(data, to=tmp_path / "other")
+    assert data.read_bytes() == kept

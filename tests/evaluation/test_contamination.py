@@ -92,6 +92,13 @@ def test_of_100_planted_items_all_but_one_are_found_with_their_documents() -> No
     assert (figures["examples"], figures["contaminated"], figures["simplified"]) == (300, int(found.found.sum()), True)
 
 
+def test_opencc_knows_the_simplified_form_of_each_character() -> None:
+    module.simplifier.cache_clear()
+    table = module.simplifier()
+    assert table is not None
+    assert "".join(chr(table[ord(character)]) for character in TRADITIONAL + COMMON) == SIMPLIFIED + COMMON
+
+
 def test_the_share_is_that_of_the_runs_which_are_there() -> None:
     """By hand: of 41 runs of 12 among 52 characters the first half's 15."""
     draw = random.Random(5)

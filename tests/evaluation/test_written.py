@@ -62,7 +62,6 @@ def test_extracted_summaries_stand_beside_as_many_sentences() -> None:
 
 
 def test_translations_have_bleu_chrf_and_their_signatures() -> None:
-    pytest.importorskip("sacrebleu")
     scores, details = judged("translation", written(*(f"天气不好{n}。" for n in range(8))))
     assert {name: scores[name]["value"] for name in scores} == pytest.approx({"bleu": 1, "chrf": 1, "exact_match": 1})
     assert set(scores["bleu"]["baselines"]) == {"nearest_source", "dictionary"}

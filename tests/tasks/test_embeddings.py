@@ -199,6 +199,14 @@ def test_an_index_is_of_its_texts_and_its_model(tmp_path: Path) -> None:
     index = Index.of(one, texts)
     assert [hit.number for hit in index.search(one, "不好", top=1)] == [2]
     assert index.search(one, "不好", top=1)[0].likeness == pytest.approx(1.0, abs=1e-5)
+    kept(one, texts)
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 1
+    path.write_bytes(damaged)
+    assert [kept(one, texts), kept(one, texts)] == [False, True]
+    with pytest.raises(InputError, match=r"index: a part of this path is a file.*; give --index another name"):
+        (tmp_path / "text").write_text("mine")
+        index_of(one, texts, tmp_path / "text" / "index")
     for content in (b"", b"notes of mine, which are no index", b"\x02\0\0\0\0\0\0\0{}"):
         path.write_bytes(content)
         with pytest.raises(InputError, match="this is no index of myna search; give --index another name"):

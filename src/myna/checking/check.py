@@ -75,6 +75,8 @@ def check(
     if window < 1:
         raise InputError(f"a window of {window} tokens holds nothing", where="--window", remedy="give 1 or more")
     given: dict[Split, Path | None] = {"train": data, "validation": validation, "test": test}
+    if to is not None:
+        _check_place(to, [path for path in given.values() if path is not None])
     findings = Findings()
     table = read_table(task, {split: path for split, path in given.items() if path is not None}, changes, findings)
     learned = None
@@ -98,6 +100,16 @@ def check(
     if to is not None:
         write(findings, to)
     return checked
+
+
+def _check_place(to: Path, given: Sequence[Path]) -> None:
+    """Findings never take the place of the examples that they are of, nor lie where they would be read as some."""
+    if to.is_dir():
+        raise InputError("this is a folder, not a file", where=to, remedy="give --to the name of a file")
+    place = to.resolve()
+    for path in given:
+        if path.resolve() in (place, *place.parents):
+            raise InputError("the examples lie here", where=to, remedy="give --to another name, outside of them")
 
 
 def _by_split(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:

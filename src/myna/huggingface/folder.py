@@ -8,7 +8,6 @@ No pickle is read or written.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,7 @@ def write_model_folder(
         named = {**named, "chat_template": chat_template}
     with files.new_folder(folder) as place:
         for name, other in within.items():
-            shutil.copytree(other, place / name)
+            files.copy_folder(other, place / name)
         content = {
             _CONFIG: to_json({**settings, **_special_ids(tokenizer_folder, model)}),
             "tokenizer.json": (tokenizer_folder / "tokenizer.json").read_bytes(),

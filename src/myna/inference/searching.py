@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from myna import files
-from myna.errors import InputError
-from myna.huggingface.weights import weights_hash
+from myna.errors import InputError, MynaError
+from myna.huggingface.weights import ADAPTER_CONFIG, weights_hash
 from myna.inference.loaded import Loaded
 
-_FORMAT = "myna-index-1"
-_SETTINGS = ("config.json", "tokenizer.json", "myna.json")
+_FORMAT = "myna-index-2"
+_SETTINGS = ("config.json", "tokenizer.json", "tokenizer_config.json", "myna.json", ADAPTER_CONFIG)
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,18 @@ def index_of(model: Loaded, texts: Sequence[str], path: Path | None = None) -> t
     marks = {"format": _FORMAT, "texts": _mark_of_texts(texts), "model": _mark_of_model(model.folder)}
     if path is not None and path.exists():
         vectors, found = _read(path)
-        if found == marks and len(vectors) == len(texts):
+        # One with a bit that has changed is made anew.
+        if found == {**marks, "vectors": _mark_of_vectors(vectors)} and len(vectors) == len(texts):
             return Index(texts, vectors), True
     index = Index.of(model, texts)
     if path is not None:
-        files.write_bytes(path, save({"vectors": index.vectors}, marks))
+        try:
+            files.write_bytes(
+                path, save({"vectors": index.vectors}, {**marks, "vectors": _mark_of_vectors(index.vectors)})
+            )
+        except MynaError as error:
+            remedy = (error.remedy or "").replace("choose another with --to", "give --index another name")
+            raise type(error)(error.what, where=path, remedy=remedy) from error
     return index, False
 
 
@@ -78,7 +85,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], dict[str, str]]:
             raise KeyError
     except OSError as error:
         what = f"this file cannot be read ({(error.strerror or str(error)).lower()})"
-        raise InputError(what, where=path) from error
+        raise InputError(what, where=path, remedy="give --index the name of a file") from error
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise InputError("this is no index of myna search", where=path, remedy="give --index another name") from None
     return vectors, found
@@ -88,6 +95,10 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return result
+
+
+def _mark_of_vectors(vectors: NDArray[np.float32]) -> str:
+    return hashlib.sha256(vectors.tobytes()).hexdigest()
 
 
 def _mark_of_texts(texts: Sequence[str]) -> str:
