@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,8 +30,6 @@ import peers
 
 ROOT = Path(__file__).parent.parent
 REVIEWS = ROOT / "data/reviews/reviews.train.jsonl"
-# Where a side finds its tokenizer and its texts.
-MATERIAL = "MYNA_BENCHMARK_MATERIAL"
 EXAMPLES, LONGEST, VOCABULARY, BATCH = 5000, 256, 8000, 32
 WIDTH, LAYERS, HEADS = 256, 4, 4
 STEPS_A_ROUND = 6
@@ -76,16 +73,16 @@ def material(folder: Path) -> None:
 
 def read_material() -> tuple[Path, list[dict[str, str]]]:
     """The tokenizer's folder, and the reviews."""
-    folder = Path(os.environ[MATERIAL])
+    folder = Path(os.environ[pairs.MATERIAL])
     return folder, json.loads((folder / "reviews.json").read_text())
 
 
-def lengths(folder: Path) -> np.ndarray:
+def lengths() -> np.ndarray:
     """How many tokens each review has, special ones included."""
     from tokenizers import Tokenizer
 
+    folder, reviews = read_material()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    reviews = json.loads((folder / "reviews.json").read_text())
     sizes = [len(line.ids) for line in tokenizer.encode_batch_fast([review["text"] for review in reviews])]
     return np.minimum(sizes, LONGEST)
 
@@ -188,20 +185,15 @@ def trainer(grouped: bool = False) -> Iterator[int]:
 SIDES = {"trainer": trainer, "trainer-grouped": partial(trainer, grouped=True)}
 
 
+def side_of(row: str, side: str) -> pairs.Side:
+    """The work of a side."""
+    return partial(ours, ROWS[row].lora) if side == "ours" else SIDES[side]
+
+
 def main() -> None:
     """Runs the rows asked for."""
-    given = pairs.options(__doc__, ROWS).parse_args()
-    if given.side:
-        lora = ROWS[given.row].lora
-        pairs.serve(partial(ours, lora) if given.side == "ours" else SIDES[given.side])
-        return
-    with tempfile.TemporaryDirectory(prefix="myna-benchmark-") as folder:
-        material(Path(folder))
-        os.environ[MATERIAL] = folder
-        work = flops(lengths(Path(folder)))
-        for name in [given.row] if given.row else ROWS:
-            result = pairs.compare(__file__, name, ROWS[name].peers, "examples/s", work, given.repeats)
-            pairs.show(result, given.json)
+    peers_of = {name: row.peers for name, row in ROWS.items()}
+    pairs.run(__file__, __doc__, "examples/s", peers_of, side_of, lambda row: flops(lengths()), material)
 
 
 if __name__ == "__main__":

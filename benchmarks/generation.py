@@ -89,17 +89,15 @@ def flops(count: int) -> float:
     return float(read / (len(LENGTHS) * TOKENS) + step)
 
 
+def side_of(row: str, side: str) -> pairs.Side:
+    """The work of a side."""
+    return partial(ours if side == "ours" else transformers_model, ROWS[row])
+
+
 def main() -> None:
     """Runs the rows asked for."""
-    given = pairs.options(__doc__, ROWS).parse_args()
-    if given.side:
-        side = ours if given.side == "ours" else transformers_model
-        pairs.serve(partial(side, ROWS[given.row]))
-        return
-    for row in [given.row] if given.row else ROWS:
-        pairs.show(
-            pairs.compare(__file__, row, "transformers", "tokens/s", flops(ROWS[row]), given.repeats), given.json
-        )
+    peers = dict.fromkeys(ROWS, "transformers")
+    pairs.run(__file__, __doc__, "tokens/s", peers, side_of, lambda row: flops(ROWS[row]))
 
 
 if __name__ == "__main__":

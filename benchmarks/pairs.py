@@ -14,14 +14,17 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from myna.training.machine import matrix_gflops
 
 Side = Callable[[], Iterator[int]]
-
+# Where a side finds what it reads, where there is something.
+MATERIAL = "MYNA_BENCHMARK_MATERIAL"
 
 # As in any run (cli.py).
 OURS = {"GOMP_SPINCOUNT": "10000", "OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE"}
@@ -63,6 +66,32 @@ def options(description: str, rows: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser
+
+
+def run(
+    script: str,
+    description: str,
+    unit: str,
+    peers: Mapping[str, Mapping[str, Peer] | str],
+    side_of: Callable[[str, str], Side],
+    flops: Callable[[str], float],
+    material: Callable[[Path], None] | None = None,
+) -> None:
+    """What a script with rows does: the work of one side where it is a worker, else all rows asked for, printed.
+
+    ``peers`` are those of each row (see :func:`compare`), ``side_of(row, side)`` does a side's work, ``flops(row)`` is
+    the useful arithmetic of a unit. ``material`` writes what both sides read, in the folder :data:`MATERIAL` names.
+    """
+    given = options(description, peers).parse_args()
+    if given.side:
+        serve(side_of(given.row, given.side))
+        return
+    with tempfile.TemporaryDirectory(prefix="myna-benchmark-") as folder:
+        if material is not None:
+            material(Path(folder))
+            os.environ[MATERIAL] = folder
+        for row in [given.row] if given.row else peers:
+            show(compare(script, row, peers[row], unit, flops(row), given.repeats), given.json)
 
 
 def serve(side: Side) -> None:

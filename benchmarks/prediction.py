@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from pathlib import Path
 import numpy as np
 import pairs
 
-# Where a side finds its model.
-MATERIAL = "MYNA_BENCHMARK_MATERIAL"
 TEXTS, A_ROUND, SHORTEST, LONGEST, VOCABULARY = 1000, 100, 10, 200, 30_522
 WIDTH, LAYERS = 768, 12
 TRIED = ("float32", "bfloat16", "int8")
@@ -100,7 +97,7 @@ def ours(best: bool) -> Iterator[int]:
     """``myna.load(…).predict``."""
     import myna
 
-    folder = Path(os.environ[MATERIAL]) / "model"
+    folder = Path(os.environ[pairs.MATERIAL]) / "model"
     some = texts()[:16]
     loaded = myna.load(folder)
     loaded.predict(some)
@@ -142,7 +139,7 @@ def pipeline(size: int, bf16: bool = False, ordered: bool = False) -> Iterator[i
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    folder = str(Path(os.environ[MATERIAL]) / "model")
+    folder = str(Path(os.environ[pairs.MATERIAL]) / "model")
     kind = torch.bfloat16 if bf16 else torch.float32
     run = transformers.pipeline("text-classification", folder, dtype=kind, batch_size=size, device="cpu")
     run(texts()[:16])
@@ -162,19 +159,15 @@ SIDES = {
 }
 
 
+def side_of(row: str, side: str) -> pairs.Side:
+    """The work of a side."""
+    return partial(ours, ROWS[row].best) if side == "ours" else SIDES[side]
+
+
 def main() -> None:
     """Runs the rows asked for."""
-    given = pairs.options(__doc__, ROWS).parse_args()
-    if given.side:
-        best = ROWS[given.row].best
-        pairs.serve(partial(ours, best) if given.side == "ours" else SIDES[given.side])
-        return
-    with tempfile.TemporaryDirectory(prefix="myna-benchmark-") as folder:
-        material(Path(folder))
-        os.environ[MATERIAL] = folder
-        for name in [given.row] if given.row else ROWS:
-            result = pairs.compare(__file__, name, ROWS[name].peers, "texts/s", flops(), given.repeats)
-            pairs.show(result, given.json)
+    peers_of = {name: row.peers for name, row in ROWS.items()}
+    pairs.run(__file__, __doc__, "texts/s", peers_of, side_of, lambda row: flops(), material)
 
 
 if __name__ == "__main__":

@@ -193,18 +193,16 @@ def ours(work: Work, best: bool) -> Iterator[int]:
     return peers.rounds(train, work.steps_a_round)
 
 
+def side_of(row: str, side: str) -> pairs.Side:
+    """The work of a side."""
+    made = partial(ours, best=ROWS[row].best) if side == "ours" else peers.SIDES[side]
+    return partial(made, ROWS[row].work)
+
+
 def main() -> None:
     """Runs the rows asked for."""
-    given = pairs.options(__doc__, ROWS).parse_args()
-    if given.side:
-        row = ROWS[given.row]
-        side = partial(ours, best=row.best) if given.side == "ours" else peers.SIDES[given.side]
-        pairs.serve(partial(side, row.work))
-        return
-    for name in [given.row] if given.row else ROWS:
-        row = ROWS[name]
-        result = pairs.compare(__file__, name, row.peers, "tokens/s", row.work.flops(), given.repeats)
-        pairs.show(result, given.json)
+    peers_of = {name: row.peers for name, row in ROWS.items()}
+    pairs.run(__file__, __doc__, "tokens/s", peers_of, side_of, lambda row: ROWS[row].work.flops())
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from myna.errors import MynaError
-    from myna.estimators import TextClassifier, TextRegressor, TokenTagger
+    from myna.estimators import Summarizer, TextClassifier, TextRegressor, TokenTagger, Translator
     from myna.inference.loaded import load
     from myna.stages import run
-    from myna.text_writers import Summarizer, Translator
 
 __all__ = [
     "MynaError",
@@ -30,8 +29,7 @@ __all__ = [
 
 _PUBLIC = {
     "MynaError": "myna.errors",
-    **dict.fromkeys(("TextClassifier", "TextRegressor", "TokenTagger"), "myna.estimators"),
-    **dict.fromkeys(("Summarizer", "Translator"), "myna.text_writers"),
+    **dict.fromkeys(("TextClassifier", "TextRegressor", "TokenTagger", "Summarizer", "Translator"), "myna.estimators"),
     "load": "myna.inference.loaded",
     "run": "myna.stages",
 }

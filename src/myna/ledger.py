@@ -37,6 +37,11 @@ class Ledger:
         """Counts what the stage leaves out, and why."""
         _count(self._dropped[reason], counts)
 
+    def kept_of(self, reason: str, **counts: tuple[int, int]) -> None:
+        """Counts what the stage hands on among all that there was, ``labels=(kept, all)``, and why not the rest."""
+        self.kept(**{unit: kept for unit, (kept, _) in counts.items()})
+        self.dropped(reason, **{unit: total - kept for unit, (kept, total) in counts.items()})
+
     def added(self, reason: str, **counts: int) -> None:
         """Counts what the stage puts in that was not there, and why."""
         _count(self._added[reason], counts)

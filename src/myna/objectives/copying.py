@@ -17,9 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from myna.model.cache import Memory
 from myna.model.flat import Run
-from myna.model.layers import logits_of
 from myna.model.pointer import Pointer
-from myna.objectives.losses import CHUNK_ROWS, target_nats
+from myna.objectives.losses import Product, scaled, target_nats
 
 
 class _MixedCrossEntropy(torch.autograd.Function):
@@ -34,43 +33,30 @@ class _MixedCrossEntropy(torch.autograd.Function):
         copied: Tensor,
         wanted: bool,
     ) -> Tensor:
-        kind = hidden.device.type
-        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        low_weight, low_bias = weight.to(low), None if bias is None else bias.to(low)
-        total = weight.new_zeros(())
-        of_hidden, of_weight = torch.empty_like(hidden, dtype=low), torch.zeros_like(weight)
-        of_bias = None if bias is None else torch.zeros_like(bias)
-        of_gate, of_copied = torch.empty_like(gate), torch.empty_like(copied)
-        for start in range(0, hidden.shape[0], CHUNK_ROWS):
-            chunk = slice(start, start + CHUNK_ROWS)
-            rows, ids = hidden[chunk].to(low), targets[chunk].unsqueeze(1)
-            logits = logits_of(rows, low_weight, low_bias).to(weight.dtype)
+        product, total = Product(hidden, weight, bias, wanted), weight.new_zeros(())
+        of_gate, of_copied = (torch.empty_like(each) if wanted else None for each in (gate, copied))
+        for chunk in product.chunks():
+            ids, logits = targets[chunk].unsqueeze(1), product.logits(chunk)
             normalizers = logits.logsumexp(1, keepdim=True)
             ours = gate[chunk] + (logits.gather(1, ids) - normalizers).squeeze(1)
             nats = -torch.logaddexp(ours, copied[chunk])
             total += nats.sum()
-            if not wanted:
-                continue
-            share = (ours + nats).exp()
-            of_gate[chunk], of_copied[chunk] = -share, share - 1
-            # The gradient of the logits takes their place: softmax less one at the target.
-            gradient = logits.sub_(normalizers).exp_()
-            gradient.scatter_add_(1, ids, gradient.new_full((1, 1), -1.0).expand(ids.shape))
-            gradient.mul_(share.unsqueeze(1))
-            low_gradient = gradient.to(low)
-            torch.mm(low_gradient, low_weight, out=of_hidden[chunk])
-            of_weight += low_gradient.T @ rows
-            if of_bias is not None:
-                of_bias += gradient.sum(0)
-            del logits, gradient, low_gradient
-        ctx.gradients = of_hidden, of_weight, of_bias, of_gate, of_copied
+            if of_gate is not None and of_copied is not None:
+                share = (ours + nats).exp()
+                of_gate[chunk], of_copied[chunk] = -share, share - 1
+                # The gradient of the logits takes their place: softmax less one at the target.
+                gradient = logits.sub_(normalizers).exp_()
+                gradient.scatter_add_(1, ids, gradient.new_full((1, 1), -1.0).expand(ids.shape))
+                product.take(chunk, gradient.mul_(share.unsqueeze(1)))
+                del gradient
+            del logits
+        ctx.gradients = *product.gradients, of_gate, of_copied
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        gradients, ctx.gradients = ctx.gradients, (None,) * 5
-        hidden, weight, bias, gate, copied = (None if g is None else g.mul_(upstream) for g in gradients)
+        hidden, weight, bias, gate, copied = scaled(ctx, upstream)
         return hidden, weight, bias, None, gate, copied, None
 
 

@@ -7,7 +7,7 @@ contrastive loss couples the rows of a group, and its objective says how large t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,59 @@ from myna.model.layers import logits_of
 
 # 512 rows of a vocabulary of 30,000 are 60 MB in float32: large enough for the product, small beside the model.
 CHUNK_ROWS = 512
+
+
+class Product:
+    """``hidden @ weight.T + bias``, ``(rows, classes)``, in chunks of rows, and the gradients of the three.
+
+    Under autocast products are made in its type; logits, sums and the gradients of weights stay in the weights'.
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: bool) -> None:
+        kind = hidden.device.type
+        self.low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        self.hidden, self.dtype = hidden, weight.dtype
+        self.weight, self.bias = weight.to(self.low), None if bias is None else bias.to(self.low)
+        self.of_hidden = torch.empty_like(hidden, dtype=self.low) if wanted else None
+        self.of_weight = torch.empty_like(weight) if wanted else None
+        self.of_bias = torch.zeros_like(bias) if wanted and bias is not None else None
+
+    def chunks(self) -> Iterator[slice]:
+        """Which rows come together: once none, for the gradient of the weight to be zero then."""
+        for start in range(0, max(self.hidden.shape[0], 1), CHUNK_ROWS):
+            yield slice(start, start + CHUNK_ROWS)
+
+    def logits(self, chunk: slice) -> Tensor:
+        """Those of a chunk, which are the caller's to overwrite."""
+        return logits_of(self.hidden[chunk].to(self.low), self.weight, self.bias).to(self.dtype)
+
+    def take(self, chunk: slice, gradient: Tensor) -> None:
+        """Adds what the gradient of a chunk's logits gives to those of the three. Chunks come in their order."""
+        assert self.of_hidden is not None
+        assert self.of_weight is not None
+        rows, low_gradient = self.hidden[chunk].to(self.low), gradient.to(self.low)
+        torch.mm(low_gradient, self.weight, out=self.of_hidden[chunk])
+        if self.low == self.dtype:
+            self.of_weight.addmm_(gradient.T, rows, beta=1 if chunk.start else 0)
+        else:
+            product = low_gradient.T @ rows
+            self.of_weight = self.of_weight.add_(product) if chunk.start else product.to(self.dtype)
+        if self.of_bias is not None:
+            self.of_bias += gradient.sum(0)
+
+    @property
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Those of the hidden rows, the weight and the bias."""
+        return self.of_hidden, self.of_weight, self.of_bias
+
+
+def scaled(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    """The ``gradients`` that a forward pass left, times what comes from above.
+
+    They are nobody else's, so they are scaled in place; a second backward has nothing left to scale.
+    """
+    gradients, ctx.gradients = ctx.gradients, (None,) * len(ctx.gradients)
+    return tuple(None if each is None else each.mul_(upstream) for each in gradients)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -33,20 +86,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         z_loss: float,
         wanted: bool,
     ) -> Tensor:
-        # Under autocast products are made in its type; logits, sums and the gradients of weights stay in the weights'.
-        kind = hidden.device.type
-        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        low_weight, low_bias = weight.to(low), None if bias is None else bias.to(low)
-        total = weight.new_zeros(())
-        hidden_gradient = torch.empty_like(hidden, dtype=low) if wanted else None
-        weight_gradient = torch.empty_like(weight) if wanted else None
-        bias_gradient = torch.zeros_like(bias) if wanted and bias is not None else None
-        # Once even without rows, for the gradient of the weight to be zero then.
-        for start in range(0, max(hidden.shape[0], 1), CHUNK_ROWS):
-            rows = hidden[start : start + CHUNK_ROWS].to(low)
-            wanted_ids = targets[start : start + CHUNK_ROWS].unsqueeze(1)
-            logits = logits_of(rows, low_weight, low_bias).to(weight.dtype)
-            scored = logits.gather(1, wanted_ids)
+        product, total = Product(hidden, weight, bias, wanted), weight.new_zeros(())
+        for chunk in product.chunks():
+            ids, logits = targets[chunk].unsqueeze(1), product.logits(chunk)
+            scored = logits.gather(1, ids)
             if smoothing:
                 scored = torch.lerp(scored, logits.mean(1, keepdim=True), smoothing)
             highest = logits.amax(1, keepdim=True)
@@ -56,35 +99,25 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total += (normalizers - scored).sum()
             if z_loss:
                 total += z_loss * normalizers.square().sum()
-            if hidden_gradient is None or weight_gradient is None:
-                continue
-            # The gradient of the logits takes their place: softmax less one at the target.
-            gradient = exponentials.div_(sums)
-            if z_loss:
-                gradient.mul_(1 + 2 * z_loss * normalizers)
-            if smoothing:
-                gradient.sub_(smoothing / logits.shape[1])
-            gradient.scatter_add_(1, wanted_ids, gradient.new_full((1, 1), smoothing - 1.0).expand(wanted_ids.shape))
-            low_gradient = gradient.to(low)
-            torch.mm(low_gradient, low_weight, out=hidden_gradient[start : start + CHUNK_ROWS])
-            if low == weight.dtype:
-                weight_gradient.addmm_(gradient.T, rows, beta=1 if start else 0)
-            else:
-                product = low_gradient.T @ rows
-                weight_gradient = weight_gradient.add_(product) if start else product.to(weight.dtype)
-            if bias_gradient is not None:
-                bias_gradient += gradient.sum(0)
+            if wanted:
+                # The gradient of the logits takes their place: softmax less one at the target.
+                gradient = exponentials.div_(sums)
+                if z_loss:
+                    gradient.mul_(1 + 2 * z_loss * normalizers)
+                if smoothing:
+                    gradient.sub_(smoothing / logits.shape[1])
+                gradient.scatter_add_(1, ids, gradient.new_full((1, 1), smoothing - 1.0).expand(ids.shape))
+                product.take(chunk, gradient)
+                del gradient
             # Before the next chunk is made: otherwise two of them stand side by side.
-            del logits, exponentials, gradient, low_gradient
-        ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
+            del logits, exponentials
+        ctx.gradients = product.gradients
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        # They are nobody else's, so they are scaled in place; a second backward has nothing left to scale.
-        gradients, ctx.gradients = ctx.gradients, (None, None, None)
-        return *(None if g is None else g.mul_(upstream) for g in gradients), None, None, None, None
+        return *scaled(ctx, upstream), None, None, None, None
 
 
 def linear_cross_entropy(

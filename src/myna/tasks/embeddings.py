@@ -29,9 +29,9 @@ from myna.model.heads import Model, first_tokens, last_tokens, pool
 from myna.objectives.losses import contrastive
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example
-from myna.tasks.task import LEFT_OUT, Item, TaskItems, framed
+from myna.tasks.task import Item, TaskItems, count_labels, encoded, framed
 from myna.tasks.windows import TooLong, fit
-from myna.tokens.encoding import Encoding, encode
+from myna.tokens.encoding import Encoding
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ PAIR = "pair"
 # So many pairs are told apart at a time: enough to be hard, and their activations fit a small machine.
 GROUP = 32
 TEMPERATURE = 0.05
-_AT_ONCE = 2048
 # Windows of an item at most, for their keys of dropout to be their own.
 _MOST_WINDOWS = 1 << 12
 
@@ -113,16 +112,10 @@ class Embeddings:
         """Each text with its pair."""
         ledger = Ledger() if ledger is None else ledger
         items: list[Item] = []
-        for start in range(0, len(examples), _AT_ONCE):
-            some = examples[start : start + _AT_ONCE]
-            read = [encode(self.tokenizer, [e.text if n else e.pair or "" for e in some]) for n in (1, 0)]
-            for number, (text, pair) in enumerate(zip(*read, strict=True), start):
-                both = [text] if examples[number].pair is None else [text, pair]
-                items += self._item(number, examples[number], both, too_long, ledger)
-        came = sum(example.label is not None for example in examples)
-        kept = sum(examples[item.example].label is not None for item in items)
-        ledger.kept(labels=kept)
-        ledger.dropped(LEFT_OUT, labels=came - kept)
+        for number, example, (text, pair) in encoded(self.tokenizer, examples, both=True):
+            read = [text] if example.pair is None else [text, pair]
+            items += self._item(number, example, read, too_long, ledger)
+        count_labels(examples, items, ledger)
         return TaskItems(examples, items, ledger)
 
     def _item(

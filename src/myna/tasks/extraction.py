@@ -27,16 +27,15 @@ from myna.ledger import Ledger
 from myna.model.flat import flatten
 from myna.model.heads import FIXED_LABELS, Model, TokenHead
 from myna.objectives.protocol import Batch, Loss, Term
-from myna.tasks.examples import Example, counts
-from myna.tasks.task import LEFT_OUT, UNKNOWN, Item, TaskItems, framed
+from myna.tasks.examples import Example
+from myna.tasks.task import UNKNOWN, Item, TaskItems, count_labels, encoded, framed
 from myna.tasks.windows import TooLong, Window, fit
-from myna.tokens.encoding import Encoding, encode
+from myna.tokens.encoding import Encoding
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-_AT_ONCE = 2048
 # More sentences than this make no summary, even where each still adds a word.
 MOST = 10
 # Enough to know how many sentences a summary usually takes.
@@ -117,15 +116,9 @@ class Extraction:
         """The windows of each text that have a sentence to answer for."""
         ledger = Ledger() if ledger is None else ledger
         items: list[Item] = []
-        for start in range(0, len(examples), _AT_ONCE):
-            some = examples[start : start + _AT_ONCE]
-            read = encode(self.tokenizer, [example.text for example in some])
-            for number, (example, encoding) in enumerate(zip(some, read, strict=True), start):
-                items += self._windows(number, example, encoding, too_long, ledger)
-        came = counts(examples)["labels"]
-        kept = counts(examples[number] for number in {item.example for item in items})["labels"]
-        ledger.kept(labels=kept)
-        ledger.dropped(LEFT_OUT, labels=came - kept)
+        for number, example, (encoding,) in encoded(self.tokenizer, examples):
+            items += self._windows(number, example, encoding, too_long, ledger)
+        count_labels(examples, items, ledger)
         return TaskItems(examples, items, ledger)
 
     def _windows(

@@ -58,8 +58,7 @@ class Passages(TaskItems):
         self.lengths = np.array([passage.source.size + len(passage.target) for passage in passages], np.int64)
         kept = sorted({passage.example for passage in passages})
         came, held = counts(examples), counts(examples[number] for number in kept)
-        ledger.kept(**held)
-        ledger.dropped(LEFT_OUT, **{unit: count - held[unit] for unit, count in came.items()})
+        ledger.kept_of(LEFT_OUT, **{unit: (held[unit], count) for unit, count in came.items()})
 
     def __len__(self) -> int:
         return len(self._passages)

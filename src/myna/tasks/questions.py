@@ -26,10 +26,10 @@ from myna.model.flat import flatten
 from myna.model.heads import FIXED_LABELS, Model
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example, counts
-from myna.tasks.task import Item, TaskItems, framed
+from myna.tasks.task import Item, TaskItems, encoded, framed
 from myna.tasks.whole import EXAMPLE, WeighedBatch
 from myna.tasks.windows import TooLong, fit_pair
-from myna.tokens.encoding import Encoding, encode
+from myna.tokens.encoding import Encoding
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 # Pieces of an answer at most, where no training says how long answers are.
 LONGEST = 64
-_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +105,12 @@ class Questions:
         ledger = Ledger() if ledger is None else ledger
         items: list[Item] = []
         found = 0
-        for first in range(0, len(examples), _AT_ONCE):
-            some = examples[first : first + _AT_ONCE]
-            texts, questions = (encode(self.tokenizer, [e.text if n else e.pair or "" for e in some]) for n in (1, 0))
-            for number, (text, question) in enumerate(zip(texts, questions, strict=True), first):
-                mine = self._windows(number, examples[number], text, question, too_long, ledger)
-                items += mine
-                read = any(item.targets[1:].any() for item in mine)
-                found += len(examples[number].spans or ()) if read else 0
-        ledger.kept(labels=found)
-        ledger.dropped("beyond what is read", labels=counts(examples)["labels"] - found)
+        for number, example, (text, question) in encoded(self.tokenizer, examples, both=True):
+            mine = self._windows(number, example, text, question, too_long, ledger)
+            items += mine
+            read = any(item.targets[1:].any() for item in mine)
+            found += len(example.spans or ()) if read else 0
+        ledger.kept_of("beyond what is read", labels=(found, counts(examples)["labels"]))
         return TaskItems(examples, items, ledger)
 
     def _windows(

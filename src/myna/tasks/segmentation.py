@@ -72,8 +72,7 @@ class Segmentation(Tagging):
             begun[item.example] += begins[item.targets[item.targets != UNKNOWN]].sum()
         came = np.array([len(example.spans or ()) for example in examples], np.int64)
         kept = int(np.minimum(begun, came).sum())
-        ledger.kept(labels=kept)
-        ledger.dropped("beyond what is read, or within a run of letters", labels=int(came.sum()) - kept)
+        ledger.kept_of("beyond what is read, or within a run of letters", labels=(kept, int(came.sum())))
 
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[Segmented]:  # type: ignore[override]
         """The words of each text: every character but white space is in one."""

@@ -28,7 +28,7 @@ from myna.tasks.crf import Crf
 from myna.tasks.examples import Example
 from myna.tasks.learning import Learning
 from myna.tasks.settings import Distill
-from myna.tasks.task import UNKNOWN, Item, TaskItems, framed, taught_of
+from myna.tasks.task import UNKNOWN, Item, TaskItems, framed, portions, taught_of
 from myna.tasks.units import Bounds, sentences, tags_of, units
 from myna.tasks.viterbi import best_paths, endings, in_bio, in_bioes, name_of, spans_of, transitions
 from myna.tasks.windows import TooLong, Window, fit
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
 # Examples encoded at a time: the strings of all units of a corpus would take more memory than all else.
-_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +123,9 @@ class Tagging:
         """The sentences of each text, in windows of at most ``maximum_length`` tokens."""
         ledger = Ledger() if ledger is None else ledger
         items: list[Item] = []
-        for start in range(0, len(examples), _AT_ONCE):
-            some = enumerate(examples[start : start + _AT_ONCE], start)
-            read = [sentence for number, example in some for sentence in self._read(number, example, ledger)]
+        for start, some in portions(examples):
+            numbered = enumerate(some, start)
+            read = [sentence for number, example in numbered for sentence in self._read(number, example, ledger)]
             for sentence, encoding in zip(read, encode_words(self.tokenizer, [s.words for s in read]), strict=True):
                 shown = fit(len(encoding), self.room, too_long, examples[sentence.example].place, ledger)
                 items += [self._item(sentence, encoding, window, len(shown)) for window in shown]
@@ -168,8 +167,7 @@ class Tagging:
         begins = np.array([label.startswith(("B-", "S-")) for label in self.labels])
         came = sum(len(example.spans or ()) for example in examples)
         kept = sum(int(begins[item.targets[item.targets != UNKNOWN]].sum()) for item in items)
-        ledger.kept(labels=kept)
-        ledger.dropped("beyond what is read, or overlapping another span", labels=came - kept)
+        ledger.kept_of("beyond what is read, or overlapping another span", labels=(kept, came))
 
     def batch(self, items: Sequence[Item], numbers: NDArray[np.int64], key: int | None) -> Batch:
         """See :class:`~myna.objectives.protocol.Objective`; the count is of units."""

@@ -20,8 +20,9 @@ from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Objective
-from myna.tasks.examples import Example
+from myna.tasks.examples import Example, counts
 from myna.tasks.windows import TooLong
+from myna.tokens.encoding import Encoding, encode
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 UNKNOWN = -1
 # The ledger's reason for what ``too_long = "drop"`` leaves out.
 LEFT_OUT = "longer than the model's window"
+# Texts are encoded so many at a time: what the tokenizer says of them is forty times as large as their ids.
+_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,7 @@ class TaskItems:
     def __init__(self, examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
         self.examples, self._items = examples, items
         self.lengths: NDArray[np.int64] = np.array([len(item.ids) for item in items], np.int64)
-        read = len({item.example for item in items})
-        ledger.kept(examples=read)
-        ledger.dropped(LEFT_OUT, examples=len(examples) - read)
+        ledger.kept_of(LEFT_OUT, examples=(len({item.example for item in items}), len(examples)))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -82,6 +83,29 @@ class TaskItems:
         for item, output in zip(self._items, outputs, strict=True):
             grouped[item.example].append(output)
         yield from zip(self.examples, grouped, strict=True)
+
+
+def portions(examples: Sequence[Example]) -> Iterator[tuple[int, Sequence[Example]]]:
+    """The examples, so many at a time as are encoded together, with the number of the first of them."""
+    for start in range(0, len(examples), _AT_ONCE):
+        yield start, examples[start : start + _AT_ONCE]
+
+
+def encoded(
+    tokenizer: Tokenizer, examples: Sequence[Example], both: bool = False
+) -> Iterator[tuple[int, Example, list[Encoding]]]:
+    """Each example with its number and the pieces of its text; where ``both``, those of its pair too, if it has one."""
+    for start, some in portions(examples):
+        texts = [[example.text for example in some]] + [[example.pair or "" for example in some]] * both
+        read = zip(*(encode(tokenizer, side) for side in texts), strict=True)
+        for number, (example, encodings) in enumerate(zip(some, read, strict=True), start):
+            yield number, example, list(encodings)
+
+
+def count_labels(examples: Sequence[Example], items: Sequence[Item], ledger: Ledger) -> None:
+    """Tells the ledger how many labels are kept, where an example with an item keeps all of its own."""
+    kept = counts(examples[number] for number in {item.example for item in items})["labels"]
+    ledger.kept_of(LEFT_OUT, labels=(kept, counts(examples)["labels"]))
 
 
 def framed(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> NDArray[np.int64]:

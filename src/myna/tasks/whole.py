@@ -20,13 +20,13 @@ from myna.ledger import Ledger
 from myna.model.flat import flatten
 from myna.model.heads import Model
 from myna.objectives.protocol import Batch, Loss, Term
-from myna.tasks.examples import Example, counts
+from myna.tasks.examples import Example
 from myna.tasks.learning import dropped_otherwise
 from myna.tasks.reading import Read, Summarize
 from myna.tasks.settings import Distill
-from myna.tasks.task import LEFT_OUT, Item, TaskItems, framed, taught_of
+from myna.tasks.task import Item, TaskItems, count_labels, encoded, framed, portions, taught_of
 from myna.tasks.windows import TooLong, fit, fit_pair
-from myna.tokens.encoding import Encoding, encode
+from myna.tokens.encoding import Encoding
 from myna.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 # The weight of an example in whole numbers, so that counts stay exact: it can be cut into 1 … 16 equal shares.
 EXAMPLE = 720_720
-# Texts are encoded so many at a time: what the tokenizer says of them is forty times as large as their ids.
-_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -116,15 +114,11 @@ class WholeTexts:
         ledger = Ledger() if ledger is None else ledger
         if self.read == "first" or (self.read == "summary" and self.summarize is None):
             too_long = "cut"
-        for start in range(0, len(examples), _AT_ONCE):
-            some = self._summarized(examples[start : start + _AT_ONCE], ledger)
-            for number, read in enumerate(self._read(some, too_long, ledger), start):
+        for start, some in portions(examples):
+            for number, read in enumerate(self._read(self._summarized(some, ledger), too_long, ledger), start):
                 target = self.answers.target(examples[number])
                 items += [Item(number, ids, target, windows=len(read), segments=segments) for ids, segments in read]
-        came = counts(examples)["labels"]
-        kept = counts(examples[number] for number in {item.example for item in items})["labels"]
-        ledger.kept(labels=kept)
-        ledger.dropped(LEFT_OUT, labels=came - kept)
+        count_labels(examples, items, ledger)
         return TaskItems(examples, items, ledger)
 
     def _summarized(self, examples: Sequence[Example], ledger: Ledger) -> Sequence[Example]:
@@ -140,12 +134,9 @@ class WholeTexts:
         self, examples: Sequence[Example], too_long: TooLong, ledger: Ledger
     ) -> Iterator[list[tuple[NDArray[np.int64], NDArray[np.int64] | None]]]:
         """The ids and segments of each window of each example."""
-        firsts = encode(self.tokenizer, [example.text for example in examples])
-        paired = [number for number, example in enumerate(examples) if example.pair is not None]
-        seconds = dict(zip(paired, encode(self.tokenizer, [examples[n].pair or "" for n in paired]), strict=True))
-        for number, (example, first) in enumerate(zip(examples, firsts, strict=True)):
-            if number in seconds:
-                yield self._windows_of_pair(example, first, seconds[number], too_long, ledger)
+        for _, example, (first, second) in encoded(self.tokenizer, examples, both=True):
+            if example.pair is not None:
+                yield self._windows_of_pair(example, first, second, too_long, ledger)
                 continue
             windows = fit(len(first.ids), self.maximum_length - 2, too_long, example.place, ledger)
             yield [(framed(self.tokenizer, first.ids[w.start : w.end]), None) for w in windows]

@@ -125,8 +125,7 @@ class TagsOfWords(Tagging):
         came = sum(len(example.tags or ()) for example in examples)
         labelled = {number for number, example in enumerate(examples) if example.tags is not None}
         kept = sum(len(item.targets) for item in items if item.example in labelled)
-        ledger.kept(labels=kept)
-        ledger.dropped("beyond what is read", labels=came - kept)
+        ledger.kept_of("beyond what is read", labels=(kept, came))
 
     def adjust(self, config: FinetuneConfig, examples: Sequence[Example], model: Model) -> None:
         """Takes up the options of a training, and whether its Han characters stand one by one."""

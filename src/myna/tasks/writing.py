@@ -33,6 +33,7 @@ from myna.objectives.losses import linear_cross_entropy, target_nats
 from myna.objectives.protocol import Batch, Loss, Term
 from myna.tasks.examples import Example, counts
 from myna.tasks.passages import Fitting, Ids, Passage, Passages, batch_of
+from myna.tasks.task import portions
 from myna.tasks.windows import TooLong
 from myna.tokens.encoding import encode
 from myna.tokens.sampler import micro_batches
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 # What is written where nobody has said how much: until training has shown how long a target is.
 _NEW_TOKENS = 100
-# Texts that are encoded at a time, and texts that are written at a time.
-_AT_ONCE, _ROWS = 2048, 64
+# Texts that are written at a time.
+_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Writing:
         ledger.added("the other direction", **more)
         passages: list[Passage] = []
         fitting = Fitting(self.tokenizer, self.maximum_length, too_long, ledger)
-        for start in range(0, len(arranged), _AT_ONCE):
-            passages += self._passages(arranged[start : start + _AT_ONCE], start, fitting)
+        for start, some in portions(arranged):
+            passages += self._passages(some, start, fitting)
         self.longest = max([self.longest, *(len(passage.target) for passage in passages)])
         return Passages(arranged, passages, ledger)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from myna.errors import InputError
-from myna.estimators import TextEstimator, check
-from myna.given import answers_of, plain_text, rows_of
+from myna.estimators.estimator import TextEstimator, check
+from myna.estimators.given import answers_of, plain_text, rows_of
 
 if TYPE_CHECKING:
     from myna.inference.loaded import Loaded
 
 
+@dataclass(eq=False, repr=False)
 class TextWriter(TextEstimator):
     """What both have in common. ``model`` is an encoder-decoder or a decoder.
 
@@ -23,32 +24,10 @@ class TextWriter(TextEstimator):
     task: ClassVar[str]
     figure: ClassVar[str]
 
-    def __init__(
-        self,
-        model: str = "bart-mini",
-        *,
-        epochs: float = 3,
-        learning_rate: float = 3e-4,
-        batch_tokens: int | None = None,
-        seed: int = 1,
-        validation_fraction: float = 0.1,
-        beams: int | None = None,
-        new_tokens: int | None = None,
-        freeze: Literal["trunk"] | None = None,
-        settings: Mapping[str, Any] | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.model = model
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.batch_tokens = batch_tokens
-        self.seed = seed
-        self.validation_fraction = validation_fraction
-        self.beams = beams
-        self.new_tokens = new_tokens
-        self.freeze = freeze
-        self.settings = settings
-        self.verbose = verbose
+    model: str = "bart-mini"
+    _: KW_ONLY
+    beams: int | None = None
+    new_tokens: int | None = None
 
     def fit(self, X: Any, y: Any, *, validation: tuple[Any, Any] | None = None) -> Self:
         """Fine-tunes on texts and those that are to be written of them; ``validation`` are others to choose the epoch.
