@@ -12,6 +12,8 @@ from myna import stages
 from myna.composing import compose
 from myna.errors import InputError
 from myna.inspection import score_lines
+from myna.planning.datasheets import find_gpu
+from myna.planning.plan import plan
 from myna.recipe import read_recipe, with_budget
 from myna.seeds import gather_scores, keep_best, seeds_of
 from myna.step_inspection import show_step
@@ -135,3 +137,62 @@ def test_a_table_that_has_the_name_of_a_seeds_training(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("finetune.topics", "finetune.sentiment-seed-2"))
     with pytest.raises(InputError, match='there is a table "sentiment-seed-2" too, as one of its seeds would be'):
         read_recipe(path, ["finetune.sentiment.seeds=2"])
+
+
+FAMILY = """\
+recipe = 1
+name = "family"
+[[corpus.moods.sources]]
+path = "train.csv"
+[[corpus.summaries.sources]]
+path = "summaries.jsonl"
+target_column = "target"
+[finetune.pupil]
+task = "classification"
+corpus = "moods"
+start_from = "encoder"
+teacher = "finetune.master"
+seeds = 2
+[finetune.master]
+task = "classification"
+corpus = "moods"
+start_from = "encoder"
+read = "summary"
+summarizer = "shortener"
+seeds = 2
+[finetune.shortener]
+task = "extraction"
+corpus = "summaries"
+start_from = "encoder"
+seeds = 2
+"""
+
+
+def family(folder: Path) -> Any:
+    """A pupil of a teacher that reads summaries, each the best of two seeds, and the pupil named first."""
+    encoder_folder(folder / "encoder")
+    (folder / "train.csv").write_text(table(40), encoding="utf-8")
+    rows = ({"text": f"今天很好{n}。小李说好{n}。明天不好。", "target": f"小李说好{n}"} for n in range(40))
+    (folder / "summaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "recipe.toml").write_text(FAMILY, encoding="utf-8")
+    changes = [f"finetune.{name}.{change}" for name in ("pupil", "master", "shortener") for change in SHORT[1:]]
+    return read_recipe(folder / "recipe.toml", [*changes, *(f"{c.rpartition('.')[0]}.epochs=1" for c in changes[::3])])
+
+
+def test_the_best_of_several_seeds_teaches_and_makes_summaries(tmp_path: Path) -> None:
+    recipe = family(tmp_path)
+    order = keys(stages.plan(recipe, tmp_path / "run"))
+    for before, after in (("shortener", "master-seed-1"), ("master-seed-2", "master"), ("master", "pupil-seed-1")):
+        assert order.index(f"finetune.{before}") < order.index(f"finetune.{after}")
+    stages.run(recipe, tmp_path / "run", until="finetune.pupil")
+    place = tmp_path / "run/finetune"
+    assert json.loads((place / "pupil/model/myna.json").read_text())["teacher"] == "finetune.master"
+    shortened = [
+        (place / f"{name}/model.safetensors").read_bytes() for name in ("shortener/model", "master/model/summarizer")
+    ]
+    assert shortened[0] == shortened[1]
+    planned = plan(recipe, tmp_path / "other", find_gpu("A100"))
+    assert planned.unplanned == {}
+    assert {training.key for training in planned.trainings} == {
+        f"finetune.{name}-seed-{seed}" for name in ("pupil", "master", "shortener") for seed in (1, 2)
+    }

@@ -11,23 +11,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from myna.corpus.sources import source_files
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
-from myna.pretraining import PretrainConfig
 from myna.recipe import Recipe
 from myna.seeds import gather_scores, keep_best, one_by_one, trainings_of
 from myna.settings import Section, result_settings
-from myna.tokens.tokenizer import TOKENIZER_FILES, TokenizerConfig
+from myna.tokens.tokenizer import TOKENIZER_FILES
 from myna.training.continuing import why_anew
 from myna.training.settings import TrainingConfig
 
 Report = Callable[[str, float], None]
-
-Table = TypeVar("Table", TokenizerConfig, PretrainConfig, FinetuneConfig)
 
 _VERSION = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
@@ -95,7 +92,7 @@ def _corpora(recipe: Recipe) -> dict[str, Needs]:
 
 def _tokenizers(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    for name, config in _ancestors_first(recipe.tokenizer).items():
+    for name, config in recipe.tokenizer.items():
         start = _start(config.start_from, "tokenizer", recipe.tokenizer, TOKENIZER_FILES)
         inputs = (*(f"corpus.{corpus}" for corpus in config.corpus), *start.inputs)
         needs[name] = Needs({**result_settings(config), **start.settings}, inputs, start.sources)
@@ -117,7 +114,7 @@ def _token_stores(recipe: Recipe) -> dict[str, Needs]:
 
 def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    for name, config in _ancestors_first(recipe.pretrain).items():
+    for name, config in recipe.pretrain.items():
         start = _start(config.start_from, "pretrain", recipe.pretrain)
         stores = (f"tokens.{corpus}-{config.tokenizer}" for corpus in config.corpus)
         needs[name] = Needs(
@@ -131,9 +128,7 @@ def _pretrainings(recipe: Recipe) -> dict[str, Needs]:
 
 def _finetunings(recipe: Recipe) -> dict[str, Needs]:
     needs = {}
-    # Who teaches, and what makes the summaries that another reads, is trained before.
-    tables = _ancestors_first(one_by_one(recipe).finetune, lambda config: config.teacher_name)
-    for name, config in sorted(tables.items(), key=lambda item: item[1].summarizer is not None):
+    for name, config in one_by_one(recipe).finetune.items():
         start = _start(config.start_from, "pretrain", recipe.pretrain)
         taught = _start(config.teacher_name, "finetune", recipe.finetune)
         named = {} if taught.inputs or not taught.sources else {"teacher": None}
@@ -159,23 +154,6 @@ def _best_of_seeds(recipe: Recipe) -> dict[str, Needs]:
         for name in recipe.finetune
         if (several := trainings_of(recipe, name))
     }
-
-
-def _ancestors_first(
-    tables: Mapping[str, Table], ancestor: Callable[[Table], str | None] = lambda config: config.start_from
-) -> dict[str, Table]:
-    """The tables of a kind in their order, but each behind the one that it starts from."""
-    ordered: dict[str, Table] = {}
-
-    def place(name: str) -> None:
-        start = ancestor(tables[name])
-        if start is not None and start in tables and name not in ordered:
-            place(start)
-        ordered[name] = tables[name]
-
-    for name in tables:
-        place(name)
-    return ordered
 
 
 def _start(start_from: str | None, kind: str, tables: Mapping[str, Section], names: Sequence[str] = ()) -> Needs:
@@ -305,12 +283,11 @@ def _pretrain(recipe: Recipe, run: Path, name: str, folder: Path, report: Report
 def _finetune(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
     from myna.finetuning import finetune
 
-    recipe = one_by_one(recipe)
-    config, seconds = recipe.finetune[name], None
+    config, seconds = one_by_one(recipe).finetune[name], None
     if config.budget is not None:
         from myna.planning.budget import settle_finetuning
 
-        config, seconds = settle_finetuning(recipe, run, name, folder, report)
+        config, seconds = settle_finetuning(one_by_one(recipe), run, name, folder, report)
     if config.start_from is None:
         start_from = run / "tokenizer" / str(config.tokenizer)
     else:

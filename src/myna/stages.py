@@ -74,12 +74,25 @@ def plan(recipe: Recipe, folder: Path | str, known: KnownFiles | None = None) ->
     """
     folder = Path(folder)
     known = known or KnownFiles(folder / ".inputs.json")
+    there = {_key(kind, name): (kind, name, needs) for kind in KINDS for name, needs in kind.stages(recipe).items()}
     stages: dict[str, Stage] = {}
-    for kind in KINDS:
-        for name, needs in kind.stages(recipe).items():
-            stage = _stage(kind, name, needs, folder, stages, known)
-            stages[stage.key] = stage
+
+    def place(key: str) -> None:
+        """Puts a stage behind those that it reads, whose kind may come later: a teacher may be the best of seeds."""
+        if key in stages:
+            return
+        kind, name, needs = there[key]
+        for other in needs.inputs:
+            place(other)
+        stages[key] = _stage(kind, name, needs, folder, stages, known)
+
+    for key in there:
+        place(key)
     return list(stages.values())
+
+
+def _key(kind: Kind, name: str) -> str:
+    return f"{kind.name}.{name}" if name else kind.name
 
 
 def run(
@@ -172,7 +185,7 @@ def _stage(kind: Kind, name: str, needs: Needs, folder: Path, before: Mapping[st
     )
     place = folder / kind.name / name if name else folder
     state, why = _state(kind, place, record)
-    return Stage(f"{kind.name}.{name}" if name else kind.name, kind, place, record, state, why)
+    return Stage(_key(kind, name), kind, place, record, state, why)
 
 
 def _state(kind: Kind, folder: Path, record: Record) -> tuple[State, str]:

@@ -201,7 +201,7 @@ def test_language_models_are_set_side_by_side(tmp_path: Path) -> None:
     first = judged("a", 60.0, 100)
     (found,) = compare([first], [judged("b", 50.0, 100)])
     assert found["scores"]["perplexity"]["difference"] == {"value": -10.0}
-    assert "no predictions are kept" in describe([found])
+    assert "no figures of each text are kept" in describe([found])
     with pytest.raises(InputError, match="other texts"):
         compare([first], [judged("c", 50.0, 99)])
 

@@ -80,7 +80,7 @@ def difference_cells(
     gap, *ends = (f"{scale * entry[key]:+.{digits}f}" for key in ("value", "low", "high") if key in entry)
     gap += " points" if read.unit == "percent" else ""
     if "low" not in entry:
-        return [gap, "no predictions are kept to test it by"]
+        return [gap, "no figures of each text are kept to test it by"]
     shown = f"{gap} ({' to '.join(ends)})"
     if "p" in entry:
         shown += ", p < 0.001" if entry["p"] < 0.001 else f", p = {entry['p']:.3f}"

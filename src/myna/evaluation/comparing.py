@@ -19,9 +19,10 @@ import numpy as np
 
 from myna.errors import InputError
 from myna.evaluation import metrics
-from myna.evaluation.predicted import Kind, Line, Predicted, find, kind_of
+from myna.evaluation.predicted import Kind, Line, Predicted, find, is_counted, kind_of
 from myna.evaluation.scoring import Statistics, paired, share_of
 from myna.evaluation.significance import Metric, between_runs, bootstrap, difference, over_runs
+from myna.seeds import settings_of as settings_of_training
 
 # Of the examples that only one model has right, those that are shown.
 SHOWN = 5
@@ -73,6 +74,10 @@ def _compared(first: Side, second: Side, seed: int) -> dict[str, Any]:
     settings = _differing(everyone, len(first))
     if any(each.lines is None for each in everyone):
         return {**facts, **_by_scores(first, second), "settings": settings}
+    if all(each.scores and not is_counted(each) for each in everyone):
+        for each in everyone[1:]:
+            _same_texts(everyone[0], each)
+        return {**facts, **_by_scores(first, second), "settings": settings}
     kind = kind_of(everyone[0])
     texts = [_aligned(everyone[0], each, kind) for each in everyone]
     measured = kind.measured(texts)
@@ -92,10 +97,7 @@ def _aligned(first: Predicted, other: Predicted, kind: Kind) -> list[Line]:
     if kind_of(other) is not kind:
         raise InputError(f"this has answers of another kind than {first.path}", where=other.path)
     mine, theirs = dict(_by_text(first.lines or ())), dict(_by_text(other.lines or ()))
-    both = len(mine.keys() & theirs.keys())
-    if both < max(len(mine), len(theirs)):
-        what = f"this was judged on other texts than {first.path}: {len(theirs):,} and {len(mine):,}, {both:,} in both"
-        raise InputError(what, where=other.path, remedy="compare models that were judged on the same test data")
+    _same_texts(first, other)
     for key, (_, line) in mine.items():
         number, there = theirs[key]
         if kind.truth(line) != kind.truth(there):
@@ -104,11 +106,21 @@ def _aligned(first: Predicted, other: Predicted, kind: Kind) -> list[Line]:
     return [theirs[key][1] for key in mine]
 
 
+def _same_texts(first: Predicted, other: Predicted) -> None:
+    """Raises an :class:`InputError` where two files do not have the same texts, each as often."""
+    mine, theirs = (dict(_by_text(each.lines or ())) for each in (first, other))
+    both = len(mine.keys() & theirs.keys())
+    if both < max(len(mine), len(theirs)):
+        what = f"this was judged on other texts than {first.path}: {len(theirs):,} and {len(mine):,}, {both:,} in both"
+        raise InputError(what, where=other.path, remedy="compare models that were judged on the same test data")
+
+
 def _by_text(lines: Sequence[Line]) -> Iterator[tuple[Hashable, tuple[int, Line]]]:
     """Each line, with its number, by what was asked: the text, its pair, its words, and the how-manieth such it is."""
     seen: Counter[Hashable] = Counter()
     for number, line in enumerate(lines, 1):
-        asked = (line["text"], line.get("pair"), tuple(line.get("tokens", ())))
+        text, tokens = line.get("text", line.get("source")), line.get("tokens")
+        asked = (text, line.get("pair"), tuple(tokens) if isinstance(tokens, list) else ())
         seen[asked] += 1
         yield (*asked, seen[asked]), (number, line)
 
@@ -150,7 +162,7 @@ def _summary(values: list[float]) -> dict[str, Any]:
 
 
 def _by_scores(first: Side, second: Side) -> dict[str, Any]:
-    """The scores that were written, side by side, of models whose predictions are not kept."""
+    """The scores that were written, side by side, of models whose predictions are not kept, or not counted."""
     everyone = [*first, *second]
     scores = {}
     for name in everyone[0].scores:
@@ -227,8 +239,9 @@ def settings_of(predicted: Predicted) -> dict[str, Any]:
         return {}
     recipe = tomllib.loads((predicted.run / "recipe.toml").read_text(encoding="utf-8"))
     found: dict[str, Any] = {"seed": recipe.get("seed")}
-    kind = "finetune" if predicted.name in recipe.get("finetune", {}) else "pretrain"
-    table = recipe.get(kind, {}).get(predicted.name, {})
+    kind, table = "finetune", _training(recipe.get("finetune", {}), predicted.name)
+    if table is None:
+        kind, table = "pretrain", recipe.get("pretrain", {}).get(predicted.name, {})
     found |= _flat(kind, table)
     corpora = _listed(table.get("corpus"))
     start = recipe.get("pretrain", {}).get(table.get("start_from"))
@@ -239,6 +252,14 @@ def settings_of(predicted: Predicted) -> dict[str, Any]:
     for name in corpora:
         found |= _flat("corpus" if len(corpora) == 1 else f"corpus.{name}", recipe.get("corpus", {}).get(name, {}))
     return {key: value for key, value in found.items() if key.rpartition(".")[2] not in _NO_RESULT}
+
+
+def _training(tables: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    """The settings of a fine-tuning, or of that of one of its seeds; None where there is none of this name."""
+    try:
+        return tables[name] if name in tables else settings_of_training(tables, name)
+    except KeyError:
+        return None
 
 
 def _listed(value: Any) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myna.corpus.dedup import fold
-from myna.corpus.document import Corpus
+from myna.corpus.document import Corpus, Document, RawDocument
 from myna.corpus.shingles import Hashes, codes_of, runs_of
 from myna.errors import InputError
 from myna.evaluation.baselines import mostly_han
@@ -101,14 +101,23 @@ def _documents_of(folder: Path) -> Iterator[Named]:
     if not folder.exists():
         raise InputError("there is no such file or folder", where=folder, remedy="give a corpus's folder, or texts")
     if (folder / "corpus.json").is_file():
-        for document in Corpus.open(folder).documents("train", ["text", "pair"]):
-            text = document.text if document.pair is None else f"{document.text}\n{document.pair}"
-            yield document.id.partition(":")[2] or document.id, text
+        for document in Corpus.open(folder).documents("train", ["text", "pair", "target"]):
+            yield document.id.partition(":")[2] or document.id, _whole(document)
         return
-    from myna.corpus.readers import SourceConfig, read
+    from myna.corpus.guessing import guess_source, sample_of
+    from myna.corpus.readers import read
+    from myna.corpus.sources import SourceConfig
 
-    for row in read(SourceConfig(path=str(folder))):
-        yield f"{row.source}:{row.line}", row.text
+    # What words are tagged with is nothing here, and so no mistake.
+    source = SourceConfig(path=str(folder), tags="plain")
+    there = {column for row in sample_of(source, 100)[0] for column in row}
+    for row in read(source if not there or "text" in there or "tokens" in there else guess_source(source, "messages")):
+        yield f"{row.source}:{row.line}", _whole(row)
+
+
+def _whole(document: Document | RawDocument) -> str:
+    """All that a document says, as an example does."""
+    return "\n".join(filter(None, (document.text, document.pair, document.target)))
 
 
 @cache

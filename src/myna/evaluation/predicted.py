@@ -56,11 +56,20 @@ class Kind:
     right_or_wrong: bool = True
 
 
-def kind_of(predicted: Predicted) -> Kind:
-    """The kind of a file's lines; an :class:`InputError` for one that is none, and for a line of another kind."""
+def is_counted(predicted: Predicted) -> bool:
+    """Whether its scores can be counted anew from its lines; those of a text that is written, or of vectors, cannot."""
+    return _find_kind(predicted) is not None
+
+
+def _find_kind(predicted: Predicted) -> Kind | None:
     lines = predicted.lines or ()
     first = lines[0] if lines and isinstance(lines[0], Mapping) else {}
-    kind = next((kind for kind in KINDS if kind.key in first and "predicted" in first), None)
+    return next((kind for kind in KINDS if kind.key in first and "predicted" in first), None)
+
+
+def kind_of(predicted: Predicted) -> Kind:
+    """The kind of a file's lines; an :class:`InputError` for one that is none, and for a line of another kind."""
+    kind, lines = _find_kind(predicted), predicted.lines or ()
     if kind is None:
         remedy = "give predictions.jsonl of a fine-tuned model, as in evaluate/NAME"
         raise InputError("these are no predictions that can be compared", where=predicted.path, remedy=remedy)

@@ -25,7 +25,7 @@ from myna.planning.prepared import Prepared, prepare
 from myna.planning.sample import sample_run
 from myna.planning.trial import Trial, batches_of, steps_of
 from myna.recipe import Recipe, to_toml
-from myna.seeds import one_by_one
+from myna.seeds import one_by_one, trainings_of
 from myna.training.arithmetic import useful_flops
 from myna.training.machine import available_bytes
 from myna.training.schedules import Schedule, make_schedule
@@ -110,9 +110,9 @@ def plan(recipe: Recipe, folder: Path, gpu: DataSheet | None = None) -> Plan:
 
     With ``gpu`` nothing is measured. Raises an :class:`InputError` for what is wrong with the recipe or its text.
     """
-    recipe = one_by_one(recipe)
     keys = [stage.key for stage in stages.plan(recipe, folder) if stage.kind.resumes]
     exact = _is_prepared(recipe, folder)
+    recipe = _each_alone(recipe)
     with tempfile.TemporaryDirectory(prefix="myna-plan-") as made:
         scratch = Path(made)
         run, shares = (folder, {}) if exact else sample_run(recipe, scratch / "run")
@@ -204,6 +204,22 @@ def _with_choice(recipe: Recipe, run: Path, folder: Path, key: str, scratch: Pat
         chosen, _ = settle(recipe, run, name, scratch, lambda what, share: None)
     tables[name] = chosen.model_copy(update={"budget": None})
     return recipe.model_copy(update={kind: tables})
+
+
+def _each_alone(recipe: Recipe) -> Recipe:
+    """The recipe with a table for each seed; who names one of several seeds as teacher or summarizer has the first."""
+    several = {name: next(iter(found.values())) for name in recipe.finetune if (found := trainings_of(recipe, name))}
+    alone = one_by_one(recipe)
+    tables = {
+        name: config.model_copy(
+            update={
+                "teacher": several.get(config.teacher_name or "", config.teacher),
+                "summarizer": several.get(config.summarizer or "", config.summarizer),
+            }
+        )
+        for name, config in alone.finetune.items()
+    }
+    return alone.model_copy(update={"finetune": tables})
 
 
 def _is_prepared(recipe: Recipe, folder: Path) -> bool:

@@ -168,7 +168,8 @@ class Embeddings:
             pooled = hidden[(first_tokens if self.pooling == "first" else last_tokens)(batch.tokens)]
         pooled = pooled.to(torch.promote_types(pooled.dtype, torch.float32))
         total = pooled.new_zeros(len(batch.targets), pooled.shape[1]).index_add(0, batch.rows, pooled)
-        return total / batch.rows.bincount(minlength=len(batch.targets)).unsqueeze(1)
+        windows = pooled.new_zeros(len(batch.targets)).index_add(0, batch.rows, pooled.new_ones(len(batch.rows)))
+        return total / windows.unsqueeze(1)
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """InfoNCE both ways, averaged, in nats for each pair."""

@@ -62,15 +62,16 @@ class Tagged:
 
 
 @dataclass(frozen=True)
-class Chains(Batch):
-    """A batch for a CRF: how many units each of its windows that has some answers for, and which are whole sentences.
+class Units(Batch):
+    """A batch whose outputs are units; ``learned``, ``(units,)``, are the places of those that are learned, None: all.
 
-    Those with a unit whose tag is not known are left out of ``learned``, ``(targets,)``.
+    For a CRF they are those of windows whose tags are all known; ``lengths`` says how many units each of these has, and
+    ``whole`` which are whole sentences.
     """
 
+    learned: Tensor | None = None
     lengths: tuple[int, ...] = ()
     whole: tuple[bool, ...] = ()
-    learned: Tensor | None = None
 
 
 class Tagging:
@@ -174,21 +175,22 @@ class Tagging:
         starts = np.cumsum([0, *(len(item.ids) for item in items)])
         rows = [item.rows + start for item, start in zip(items, starts, strict=False) if item.rows is not None]
         targets = np.concatenate([item.targets for item in items])
-        known = targets != UNKNOWN
-        tokens, positions = flatten([item.ids for item in items], numbers, key), torch.from_numpy(np.concatenate(rows))
+        chains: list[Item] = []
         if self.crf is None:
-            counts = {"tagging": int(known.sum())}
-            return Batch(tokens, torch.from_numpy(targets), counts, positions, taught=taught_of(items))
-        chains = [item for item in items if len(item.targets) and (item.targets != UNKNOWN).all()]
-        learned = np.concatenate([np.full(len(i.targets), bool((i.targets != UNKNOWN).all())) for i in items])
-        return Chains(
-            tokens,
+            known = targets != UNKNOWN
+        else:
+            chains = [item for item in items if len(item.targets) and (item.targets != UNKNOWN).all()]
+            known = np.concatenate([np.full(len(i.targets), bool((i.targets != UNKNOWN).all())) for i in items])
+        return Units(
+            flatten([item.ids for item in items], numbers, key),
             torch.from_numpy(targets),
-            {"tagging": int(learned.sum())},
-            positions,
+            {"tagging": int(known.sum())},
+            torch.from_numpy(np.concatenate(rows)),
+            taught=taught_of(items),
+            # Told here: how many there are must be known where tensors have no content, in a plan.
+            learned=None if known.all() else torch.from_numpy(np.flatnonzero(known)),
             lengths=tuple(len(item.targets) for item in chains),
             whole=tuple(item.windows == 1 for item in chains),
-            learned=torch.from_numpy(learned),
         )
 
     def outputs(self, model: Model, batch: Batch) -> Tensor:
@@ -198,20 +200,17 @@ class Tagging:
 
     def loss(self, model: Model, batch: Batch) -> Loss:
         """Cross-entropy of every unit, in nats; with a CRF what the tags of every window cost."""
-        targets = batch.targets
-        logits = self.outputs(model, batch)
+        assert isinstance(batch, Units)
+        logits, targets, taught = self.outputs(model, batch), batch.targets, batch.taught
+        if batch.learned is not None:
+            logits, targets = logits[batch.learned], targets[batch.learned]
+            taught = None if taught is None else taught[batch.learned]
         if self.crf is not None:
-            assert isinstance(batch, Chains)
-            nats = logits.sum() * 0.0
-            if batch.lengths:
-                nats = self.crf(logits[batch.learned], targets[batch.learned], batch.lengths, batch.whole).sum()
+            nats = self.crf(logits, targets, batch.lengths, batch.whole).sum() if batch.lengths else logits.sum() * 0.0
             return Loss((Term("tagging", nats, batch.counts["tagging"]),))
-        known = targets != UNKNOWN
-        if not bool(known.all()):
-            logits, targets = logits[known], targets[known]
         total = self.learning.nats(logits, targets).sum()
-        if batch.taught is not None:
-            apart = distillation(logits, batch.taught[known], self.distill.temperature)
+        if taught is not None:
+            apart = distillation(logits, taught, self.distill.temperature)
             total = torch.lerp(total, apart.to(total.dtype), self.distill.weight)
         return Loss((Term("tagging", total, batch.counts["tagging"]),))
 

@@ -1,0 +1,102 @@
+"""Every task by the verbs alone: a table, a model, its answers to a file, its figures, and the run's page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from myna import cli
+from myna.tasks import TASKS, WRITING
+
+from .tasks.material import encoder_folder
+
+GOOD, BAD = "好天气很好", "不好小李说"
+QUICK = ("epochs=1", "batch_tokens=128", "threads=1")
+
+
+def row(task: str, n: int) -> dict[str, Any]:
+    """An example of a task in the columns that the verbs look for."""
+    text, label = f"{GOOD if n % 2 else BAD}{n}", "pos" if n % 2 else "neg"
+    if task == "instructions":
+        said = (("user", text), ("assistant", f"好{n % 5}"))
+        return {"messages": [{"role": role, "content": content} for role, content in said]}
+    if task in ("summarization", "translation", "extraction"):
+        return {"text": f"{text}。今天很好。", "target": f"{text}。" if task == "extraction" else f"好{n % 5}"}
+    beside: dict[str, dict[str, Any]] = {
+        "classification": {"label": label},
+        "multilabel": {"labels": [label]},
+        "regression": {"value": n % 2 + 0.5},
+        "pairs": {"pair": f"小李{n}", "label": label},
+        "tagging": {"spans": [{"start": 0, "end": 2, "label": label}]},
+        "questions": {"question": "什么", "answer": text[:2]},
+        "embeddings": {"pair": f"{n}{GOOD if n % 2 else BAD}"},
+        "generation": {},
+    }
+    if task in ("words", "segmentation"):
+        return {"tokens": [text[:2], text[2:5], str(n)], "tags": [label, "O", "num"]}
+    return {"text": text, **beside[task]}
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> str:
+    """What a command prints; of one that fails its line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(each) for each in arguments])
+    out, err = capsys.readouterr()
+    assert ended.value.code == code, err
+    if code:
+        assert [line.startswith("myna: ") for line in err.splitlines() if "reading the" not in line] == [True]
+    return err if code else out
+
+
+def writer(folder: Path, task: str) -> Path:
+    kind = "sequence_to_sequence" if task in ("summarization", "translation") else "causal"
+    stacks = {"decoder_layers": 1} if kind != "causal" else {"attention": "causal"}
+    return encoder_folder(folder, kind, segments=0, maximum_length=48, **stacks)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_task_by_every_verb(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = writer(tmp_path / "m", task) if task in WRITING else encoder_folder(tmp_path / "m")
+    for name, numbers in (("train", range(30)), ("test", range(30, 38))):
+        lines = [json.dumps(row(task, n), ensure_ascii=False) for n in numbers]
+        Path(f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    changes = [*QUICK, *(("new_tokens=4",) if task in WRITING else ()), *(("group=2",) if task == "embeddings" else ())]
+    settings = [part for each in changes for part in ("--set", each)]
+    files = ("--train", "train.jsonl", "--test", "test.jsonl")
+    verb = "tagging" if task == "words" else task
+    call(capsys, "check", "train.jsonl", "--task", verb, "--test", "test.jsonl")
+    call(capsys, "finetune", verb, "--model", model, *files, "--to", "out", *settings)
+    ((name, scores),) = json.loads(Path("out/scores.json").read_text()).items()
+    delivered = Path("out/predictions.jsonl").read_text().splitlines()
+    assert len(delivered) == 8
+    assert scores
+    if task == "instructions":
+        lines = [json.dumps({"messages": row(task, n)["messages"][:1]}, ensure_ascii=False) for n in range(30, 38)]
+        Path("asked.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    asked = ("--file", "asked.jsonl" if task == "instructions" else "test.jsonl")
+    answers = call(capsys, "predict", "out/model", *asked, "--json").splitlines()
+    assert len(answers) == 8
+    assert all(json.loads(answer) for answer in answers)
+    assert len(call(capsys, "predict", "out/model", *asked).splitlines()) == 8
+    said = json.loads(call(capsys, "evaluate", "out/model", "test.jsonl", "--contamination", "train.jsonl", "--json"))
+    assert {metric: entry["value"] for metric, entry in said.items() if metric != "contamination"} == pytest.approx(
+        {metric: entry["value"] for metric, entry in scores.items() if metric in said}
+    )
+    assert said["contamination"]["examples"] == 8
+    call(capsys, "evaluate", "out/model", "test.jsonl", "--contamination", "train.jsonl")
+    call(capsys, "show", "out")
+    call(capsys, "show", "out/model")
+    assert json.loads(call(capsys, "show", "out", "--step", "1", "--json"))["items"]
+    assert f"finetune.{name}" in Path("out/report.html").read_text(encoding="utf-8")
+    call(capsys, "predict", "out/model", *asked, "--precision", "0.999", code=2)
+    compared = json.loads(call(capsys, "compare", "out", "out", "--json"))["compared"][0]
+    assert {entry["difference"]["value"] for entry in compared["scores"].values()} == {0}
+    plan = json.loads(call(capsys, "plan", "out/recipe.toml", "--to", "out", "--gpu", "A100", "--json"))
+    assert [each["key"] for each in plan["trainings"]] == [f"finetune.{name}"]
