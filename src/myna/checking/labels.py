@@ -83,7 +83,7 @@ def _folds(entries: Sequence[Entry]) -> NDArray[np.int64]:
 
 def _features(entries: Sequence[Entry]) -> Any:
     """TF-IDF of each text (of both of a pair, with what they have in common), sparse."""
-    from scipy.sparse import csr_matrix, hstack  # type: ignore[import-untyped]
+    from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     documents = [entry.document for entry in entries if entry.document is not None]

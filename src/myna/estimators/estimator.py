@@ -7,6 +7,7 @@ where every command of Myna reads them. No pickle is read from there.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ _FORMAT = 1
 # scikit-learn asks of a constructor that it does nothing but assign: that is what a dataclass has. Two estimators are
 # equal where they are the same one, and they are printed in its manner.
 @dataclass(eq=False, repr=False)
-class TextEstimator(BaseEstimator):  # type: ignore[misc]
+class TextEstimator(BaseEstimator, ABC):
     """What all have in common.
 
     Parameters are those of a ``[finetune]`` table. ``model`` is a preset, which is trained from nothing, or a model's
@@ -141,9 +142,9 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
     def _take_labels(self, labels: tuple[str, ...], classes: Sequence[Any] | None) -> None:
         """What the model's labels are to the user."""
 
+    @abstractmethod
     def _check_task(self, opened: Loaded) -> None:
         """Raises an :class:`InputError` where the model is for another task."""
-        raise NotImplementedError
 
     def _loaded(self) -> Loaded:
         """The fitted model, in use; after unpickling it is opened anew."""

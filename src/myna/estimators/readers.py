@@ -26,7 +26,7 @@ class TextReader(TextEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class TextClassifier(ClassifierMixin, TextReader):  # type: ignore[misc]
+class TextClassifier(ClassifierMixin, TextReader):
     """One of several labels for each text, or for each pair of texts (tuples of two).
 
     ``class_weights`` is ``"balanced"`` or a number by class. Labels are of any one type that NumPy sorts; ``classes_``
@@ -75,7 +75,7 @@ class TextClassifier(ClassifierMixin, TextReader):  # type: ignore[misc]
         check(opened, Classified, type(self).__name__)
 
 
-class TextRegressor(RegressorMixin, TextReader):  # type: ignore[misc]
+class TextRegressor(RegressorMixin, TextReader):
     """A number for each text, or for each pair of texts (tuples of two). ``score`` is R²."""
 
     def fit(self, X: Any, y: Any, *, validation: tuple[Any, Any] | None = None) -> Self:

@@ -61,7 +61,7 @@ def thresholds(sureness: Sureness, precisions: Sequence[float] = PRECISIONS) -> 
 
 def lower_bound(right: NDArray[np.integer], count: NDArray[np.integer]) -> Floats:
     """Clopper's and Pearson's one-sided 95 % bound for shares of right answers; 0 of none."""
-    from scipy.special import betaincinv  # type: ignore[import-untyped]
+    from scipy.special import betaincinv
 
     some = np.maximum(right, 1)
     return np.where(right > 0, betaincinv(some, np.maximum(count, some) - some + 1, _ERROR), 0.0)

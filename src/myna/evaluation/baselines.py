@@ -83,7 +83,7 @@ def weighed_features(
     Chinese text is read as runs of 1–3 characters, and where ``words`` are given (for each text its words without
     stop words) as those too; other text as runs of 1–2 words.
     """
-    from scipy.sparse import hstack  # type: ignore[import-untyped]
+    from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not others:

@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -298,11 +299,12 @@ def _swapped_names(text: str, language: str, seed: int) -> str:
     for kind in NAMES[language]:
         bound = r"\b" if language == "en" else ""
         pattern = re.compile(bound + "(?:" + "|".join(kind) + ")" + bound)
-        text = pattern.sub(lambda found, kind=kind: _other_name(found[0], kind, seed), text)  # type: ignore[misc]
+        text = pattern.sub(partial(_other_name, kind, seed), text)
     return text
 
 
-def _other_name(name: str, kind: Sequence[str], seed: int) -> str:
+def _other_name(kind: Sequence[str], seed: int, found: re.Match[str]) -> str:
+    name = found[0]
     others = [other for other in kind if other != name]
     as_long = [other for other in others if len(other) == len(name)]
     return random.Random(f"{seed} {name}").choice(as_long or others)

@@ -124,7 +124,7 @@ def _whole(document: Document | RawDocument) -> str:
 def simplifier() -> NDArray[np.uint32] | None:
     """The simplified character of each, ``(characters,)`` by code point; None without OpenCC."""
     try:
-        from opencc import OpenCC  # type: ignore[import-not-found,unused-ignore]
+        from opencc import OpenCC
     except ImportError:
         return None
     table = np.arange(0x110000, dtype=np.uint32)

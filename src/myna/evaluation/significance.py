@@ -147,7 +147,7 @@ def between_runs(first: Sequence[float], second: Sequence[float]) -> tuple[Estim
 
     Of each there are two at least.
     """
-    from scipy.special import stdtr  # type: ignore[import-untyped]
+    from scipy.special import stdtr
 
     errors = [float(np.var(values, ddof=1)) / len(values) for values in (first, second)]
     apart = float(np.mean(first) - np.mean(second))

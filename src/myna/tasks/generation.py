@@ -34,7 +34,7 @@ class Generation(Writing):
     sourced = True
 
     @property
-    def goes_on(self) -> bool:  # type: ignore[override]
+    def goes_on(self) -> bool:
         """Whether what is written goes on from what is read."""
         return not self.sourced
 

@@ -63,6 +63,7 @@ class Passages(TaskItems):
     def __len__(self) -> int:
         return len(self._passages)
 
+    # An item of two texts: the objective that made it is the only one that reads it.
     def __getitem__(self, index: int) -> Passage:  # type: ignore[override]
         return self._passages[index]
 

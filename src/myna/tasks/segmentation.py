@@ -74,6 +74,7 @@ class Segmentation(Tagging):
         kept = int(np.minimum(begun, came).sum())
         ledger.kept_of("beyond what is read, or within a run of letters", labels=(kept, int(came.sum())))
 
+    # What a tagger learns is learned here too, but what is said is of another class.
     def decode(self, items: TaskItems, outputs: Sequence[Tensor]) -> list[Segmented]:  # type: ignore[override]
         """The words of each text: every character but white space is in one."""
         found = []

@@ -80,8 +80,6 @@ class Writing:
     reads = "sources"
     name = "writing"
     apart_by_source = True
-    # Whether what is written goes on from the prompt of ``generate``.
-    goes_on = False
 
     def __init__(self, tokenizer: Tokenizer, labels: Sequence[str], maximum_length: int) -> None:
         self.tokenizer, self.maximum_length = tokenizer, maximum_length
@@ -89,6 +87,11 @@ class Writing:
         self.new_tokens: int | None = None
         self.longest = 0
         self.start = decoder_start(tokenizer)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is written goes on from the prompt of ``generate``."""
+        return False
 
     @classmethod
     def examples(cls, document: Document) -> list[Example]:
