@@ -113,7 +113,11 @@ def compose(
         )
     table = _table(real_task, name, sources, seen)
     table["finetune"][name] |= _start(model, table, seen.alphabet)
-    recipe = recipe_of(table, [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest])
+    try:
+        recipe = recipe_of(table, [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest])
+    except InputError as error:
+        # Of what no --set has changed only the model is not made here.
+        raise error.at("--model") if str(error.where) == "recipe" else error from None
     plain = sources["train"].tags == "plain"
     trained = check_splits(rows, recipe.corpus["examples"], train, plain)
     if real_task not in ("tagging", "words") or plain:

@@ -129,6 +129,11 @@ def _unknown_teacher(recipe: Recipe, name: str, folder: Path) -> Iterator[Proble
     elif teacher is not None and not (_below(folder, teacher) / "config.json").is_file():
         what = f'"{teacher}" is neither a [finetune] table nor a model\'s folder'
         yield Problem(place, what, near(teacher, recipe.finetune) or None)
+    elif teacher is not None and (known := _below(folder, teacher) / "myna.json").is_file():
+        task = recipe.finetune[name].task
+        if files.read_object(known).get("task") != task:
+            what = f'the model in "{teacher}" was not fine-tuned for task = {task}'
+            yield Problem(place, what, "name a teacher for the same task")
 
 
 def _unknown_preset(recipe: Recipe, config: FinetuneConfig, place: KeyPath) -> Iterator[Problem]:

@@ -155,7 +155,13 @@ def test_in_a_recipe_a_teacher_comes_first_wherever_it_stands(tmp_path: Path) ->
     assert order == ["finetune.topics", "finetune.small", "finetune.sentiment"]
     small_stage = next(stage for stage in stages if stage.key == "finetune.small")
     assert "finetune.topics" in small_stage.record.inputs
+    encoder = encoder_folder(tmp_path / "only-read")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/config.json").write_text("{}")
+    (tmp_path / "other/myna.json").write_text('{"task": "pairs"}')
     wrong = {
+        encoder.name: 'the model in "only-read" was not fine-tuned for task = classification; name a teacher for the',
+        "other": 'the model in "other" was not fine-tuned for task = classification; name a teacher for the same task',
         "nobody": '"nobody" is neither a [finetune] table nor a model\'s folder',
         "small": "this is its own teacher",
     }
