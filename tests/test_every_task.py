@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from myna import cli
+from myna import cli, stages
+from myna.composing import compose
+from myna.inference.loaded import load
 from myna.tasks import TASKS, WRITING
 
 from .tasks.material import encoder_folder
@@ -100,3 +102,24 @@ def test_a_task_by_every_verb(
     assert {entry["difference"]["value"] for entry in compared["scores"].values()} == {0}
     plan = json.loads(call(capsys, "plan", "out/recipe.toml", "--to", "out", "--gpu", "A100", "--json"))
     assert [each["key"] for each in plan["trainings"]] == [f"finetune.{name}"]
+
+
+def prepared(task: str, folder: Path, **what: Any) -> Path:
+    """A model of a task with little training on the rows above, which stand in ``test.jsonl`` beside it."""
+    model = writer(folder / "m", task) if task in WRITING else encoder_folder(folder / "m")
+    lines = "".join(json.dumps(row(task, n), ensure_ascii=False) + "\n" for n in range(30))
+    (folder / "test.jsonl").write_text(lines, encoding="utf-8")
+    changes = [*QUICK, *(f"{name}={value}" for name, value in what.items())]
+    composed = compose(task, str(model), folder / "test.jsonl", changes=changes)
+    return stages.run(composed.recipe, folder / "out") / "finetune" / task / "model"
+
+
+def test_a_pointer_is_kept_beside_adapters(tmp_path: Path) -> None:
+    model = prepared("summarization", tmp_path, pointer="true", lora="{merge = false}", new_tokens=4)
+    assert "pointer.query.weight" in (model / "adapter_model.safetensors").read_bytes().decode("latin-1")
+    assert load(model).model.pointer is not None
+
+
+def test_a_challenge_and_contamination_are_asked_for_one_at_a_time(tmp_path: Path, capsys: Any) -> None:
+    asked = ("evaluate", tmp_path, tmp_path, "--challenge", "--contamination", tmp_path)
+    assert "ask for one at a time" in call(capsys, *asked, code=2)

@@ -140,6 +140,8 @@ def evaluate(
         raise InputError("there is no such file or folder", where=data)
     if contamination is not None and not contamination.exists():
         raise InputError("there is no such file or folder", where=contamination, remedy="check --contamination")
+    if challenge and contamination is not None:
+        raise InputError("--challenge and --contamination are two answers", remedy="ask for one at a time")
     if challenge:
         from myna.evaluation.challenge import challenge_file
         from myna.evaluation.challenge_report import describe

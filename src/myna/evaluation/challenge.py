@@ -85,8 +85,8 @@ def challenge(loaded: Loaded, examples: Sequence[Example], seed: int = 1) -> dic
     interval, and up to ``SHOWN`` ``examples`` of them. At most ``MOST_TEXTS`` examples are read anew. Raises an
     :class:`InputError` for a task whose answers can be compared with nothing.
     """
-    said = loaded.predict_examples(examples)
-    kinds = {type(each) for each in said}
+    # One tells of all: what writes would be long at it.
+    kinds = {type(each) for each in loaded.predict_examples(examples[:1])}
     if not kinds <= {Classified, Labelled, Valued, Tagged, TaggedWords}:
         what = "the answers of this model's task cannot be challenged"
         raise InputError(what, where=loaded.folder, remedy="leave --challenge out")
@@ -94,6 +94,7 @@ def challenge(loaded: Loaded, examples: Sequence[Example], seed: int = 1) -> dic
     def judge(some: Sequence[Example], answers: Sequence[Any]) -> Scores:
         return JUDGES[type(answers[0])].judge(loaded, some, answers, seed, None)[0]
 
+    said = loaded.predict_examples(examples)
     scores = judge(examples, said).metrics
     if len(examples) > MOST_TEXTS:
         examples = choose(examples, MOST_TEXTS, seed)

@@ -1,7 +1,8 @@
 """Adapters of a model in a folder of their own, as peft lays them out, and the model that they are with their base.
 
-``adapter_config.json`` says of what rank they are and where their base is, ``adapter_model.safetensors`` holds them and
-the head under the names that the model has in ``transformers``. ``config.json`` and the tokenizer are the model's.
+``adapter_config.json`` says of what rank they are and where their base is, ``adapter_model.safetensors`` holds them,
+the head and the pointer under the names that the model has in ``transformers``. ``config.json`` and the tokenizer are
+the model's.
 A folder ``base`` beside them, where there is one, is taken for the base.
 """
 
@@ -45,7 +46,7 @@ def lay_out(
     theirs, tensors, transposed = family.tensors(model), dict[str, Tensor](), False
     learned: list[str] = []
     for row, weight in family.placed(model):
-        if row.ours.startswith("head."):
+        if row.ours.startswith(("head.", "pointer.")):
             tensors |= {_PREFIX + name: theirs[name] for name in row.theirs}
             learned += row.theirs
         elif row.ours in adapters:
