@@ -39,7 +39,7 @@ def test_what_ends_in_one_text_and_begins_in_the_next_is_no_copy() -> None:
 
 
 def test_equal_hashes_of_other_texts_are_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "_hashes", lambda codes, size: np.zeros(len(codes) - size + 1, np.uint64))
+    monkeypatch.setattr(copying, "hashes_of", lambda codes, size: np.zeros(len(codes) - size + 1, np.uint64))
     assert longest_copies(["天地玄黄宇宙洪荒"], ["日月盈昃辰宿列张寒来暑往"]) == [Copy(0, 0)]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myna.evaluation import metrics
-from myna.evaluation.baselines import mostly_han, overlap
+from myna.evaluation.baselines import overlap, tfidf
 from myna.evaluation.significance import bootstrap, difference, share
 from myna.tasks.units import tags_of, units
 
@@ -84,7 +84,6 @@ def _folds(entries: Sequence[Entry]) -> NDArray[np.int64]:
 def _features(entries: Sequence[Entry]) -> Any:
     """TF-IDF of each text (of both of a pair, with what they have in common), sparse."""
     from scipy.sparse import csr_matrix, hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
     documents = [entry.document for entry in entries if entry.document is not None]
     sides = [[document.text for document in documents]]
@@ -92,12 +91,8 @@ def _features(entries: Sequence[Entry]) -> Any:
         sides.append([document.pair or "" for document in documents])
     parts: list[Any] = []
     for texts in sides:
-        manner: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-        if mostly_han(texts):
-            manner = {"analyzer": "char", "ngram_range": (1, 3)}
-        vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, min_df=2, **manner)
         try:
-            parts.append(vectorizer.fit_transform(texts))
+            parts.append(tfidf(texts, min_df=2).fit_transform(texts))
         except ValueError:  # not one feature occurs twice
             parts.append(csr_matrix((len(texts), 1), dtype=np.float32))
     if len(sides) == 2:

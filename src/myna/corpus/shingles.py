@@ -33,21 +33,34 @@ def runs_of(codes: NDArray[np.uint32], lengths: NDArray[np.int64], size: int) ->
     owners = np.repeat(np.arange(len(lengths), dtype=np.int32), np.maximum(lengths - size + 1, 0))
     if not len(owners):
         return np.zeros(0, np.uint64), owners
-    mixed = codes.astype(np.uint64)
-    mixed *= np.uint64(_BASE)
-    mixed ^= mixed >> np.uint64(29)
-    hashes = _powers(mixed, size)
+    hashes = _polynomials(codes, size)
     # A run that begins less than its size before the end of its text would go on in the next one.
     ends = np.cumsum(lengths)
     inside = np.ones(len(hashes), bool)
     for back in range(1, size):
         places = ends[:-1] - back
         inside[places[(places >= 0) & (places < len(hashes)) & (places >= ends[:-1] - lengths[:-1])]] = False
-    hashes = hashes[inside]
+    return _mixed(hashes[inside]), owners
+
+
+def hashes_of(codes: NDArray[np.integer], size: int) -> Hashes:
+    """The hash of every run of ``size`` codes, ``(codes - size + 1,)``, whatever text they are of."""
+    return _mixed(_polynomials(codes, size))
+
+
+def _polynomials(codes: NDArray[np.integer], size: int) -> Hashes:
+    mixed = codes.astype(np.uint64)
+    mixed *= np.uint64(_BASE)
+    mixed ^= mixed >> np.uint64(29)
+    return _powers(mixed, size)
+
+
+def _mixed(hashes: Hashes) -> Hashes:
+    """For each bit of a hash to depend on all of its run; in place."""
     hashes ^= hashes >> np.uint64(32)
     hashes *= _MIX
     hashes ^= hashes >> np.uint64(29)
-    return hashes, owners
+    return hashes
 
 
 def _powers(values: Hashes, size: int) -> Hashes:

@@ -84,20 +84,14 @@ def weighed_features(
     stop words) as those too; other text as runs of 1–2 words.
     """
     from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not others:
         return None
-    features: list[tuple[float, dict[str, Any], Sequence[Any], Sequence[Any]]] = []
-    if mostly_han(texts):
-        features.append((1.0, {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}, texts, others))
-        if words is not None and other_words is not None:
-            features.append((_WORDS, {"analyzer": _as_it_is, "min_df": 2}, words, other_words))
-    else:
-        features.append((1.0, {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}, texts, others))
+    features: list[tuple[float, Any, Sequence[Any], Sequence[Any]]] = [(1.0, tfidf(texts), texts, others)]
+    if words is not None and other_words is not None and mostly_han(texts):
+        features.append((_WORDS, tfidf(texts, analyzer=_as_it_is, ngram_range=(1, 1)), words, other_words))
     known, asked = [], []
-    for weight, manner, seen, new in features:
-        vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **manner)
+    for weight, vectorizer, seen, new in features:
         try:
             known.append(weight * vectorizer.fit_transform(seen))
         except ValueError:  # not one feature occurs often enough
@@ -106,26 +100,18 @@ def weighed_features(
     return (hstack(known).tocsr(), hstack(asked).tocsr()) if known else None
 
 
+def tfidf(texts: Sequence[str], **manner: Any) -> Any:
+    """scikit-learn's vectorizer, not fitted, for such ``texts``; what ``manner`` says is otherwise."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **{**words_manner(texts), **manner})
+
+
 def words_manner(texts: Sequence[str]) -> dict[str, Any]:
     """How scikit-learn's vectorizers shall read texts: Chinese as runs of 1–3 characters, others of 1–2 words."""
     if mostly_han(texts):
         return {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2}
     return {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-
-
-def features_of(texts: Sequence[str], others: Sequence[str]) -> tuple[Any, Any] | None:
-    """TF-IDF of the training ``texts`` and of ``others``, sparse; None where not one feature occurs often enough.
-
-    Chinese text is read as runs of 1–3 characters, other text as runs of 1–2 words.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **words_manner(texts))
-    try:
-        known = vectorizer.fit_transform(texts)
-    except ValueError:
-        return None
-    return known, vectorizer.transform(others)
 
 
 def most_frequent_labels(labels: Sequence[Collection[str]], count: int) -> list[list[str]]:
@@ -141,7 +127,7 @@ def tfidf_one_against_rest(
     """The labels of ``others``, each by a logistic regression of its own over TF-IDF of the training ``texts``."""
     from sklearn.linear_model import LogisticRegression
 
-    features = features_of(texts, others) if others else None
+    features = weighed_features(texts, others)
     if features is None:
         return most_frequent_labels(labels, len(others))
     found: list[list[str]] = [[] for _ in others]
@@ -161,7 +147,7 @@ def tfidf_ridge(texts: Sequence[str], values: NDArray[np.floating], others: Sequ
     """The numbers of ``others``, ``(others,)``, by ridge regression over TF-IDF of the training ``texts``."""
     from sklearn.linear_model import Ridge
 
-    features = features_of(texts, others) if others else None
+    features = weighed_features(texts, others)
     if features is None:
         return np.full(len(others), float(np.mean(values)))
     model: Any = Ridge(alpha=1.0)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from myna.corpus.shingles import Hashes, hashes_of
 from myna.evaluation.baselines import mostly_han
 from myna.evaluation.metrics import Floats
 from myna.evaluation.ngrams import codes_of, in_parts
@@ -21,7 +22,6 @@ from myna.evaluation.ngrams import codes_of, in_parts
 _SHORTEST_HAN, _SHORTEST = 8, 32
 # A table of a bit for each value of the hash's first bits; what passes it is looked up among the hashes themselves.
 _TABLE_BITS = 24
-_Hashes = NDArray[np.uint64]
 
 
 class Copy(NamedTuple):
@@ -40,7 +40,7 @@ def longest_copies(written: Sequence[str], training: Iterable[str]) -> list[Copy
     codes, _ = codes_of(written)
     if len(codes) < size:
         return [Copy(0, 0)] * len(written)
-    hashes, here = _hashes(codes, size), _within_texts(codes, size)
+    hashes, here = hashes_of(codes, size), _within_texts(codes, size)
     known = np.unique(hashes[here])
     table = np.zeros(1 << _TABLE_BITS, bool)
     table[known >> np.uint64(64 - _TABLE_BITS)] = True
@@ -59,19 +59,6 @@ def copy_counts(written: Sequence[str], copies: Sequence[Copy]) -> Floats:
     return np.array([(copy.length, len(t)) for t, copy in zip(written, copies, strict=True)], np.float64).reshape(-1, 2)
 
 
-def _hashes(codes: NDArray[np.int64], size: int) -> _Hashes:
-    """A hash of each stretch of ``size`` codes, a power of two, ``(codes - size + 1,)``."""
-    result = (codes.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    result ^= result >> np.uint64(32)
-    step = 1
-    while step < size:
-        first, second = result[:-step], result[step:]
-        result = first * np.uint64(0xBF58476D1CE4E5B9) + second
-        result ^= result >> np.uint64(29)
-        step *= 2
-    return result
-
-
 def _within_texts(codes: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
     """Whether each stretch is within one text, ``(codes - size + 1,)``."""
     ends = np.concatenate([[0], np.cumsum(codes >= 0x110000)])
@@ -80,13 +67,13 @@ def _within_texts(codes: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
 
 
 def _found_in(
-    part: Sequence[str], known: _Hashes, table: NDArray[np.bool_], size: int
+    part: Sequence[str], known: Hashes, table: NDArray[np.bool_], size: int
 ) -> Iterator[tuple[list[int], str]]:
     """The stretches of some training texts that are written too, those one after the other as one text."""
     codes, _ = codes_of(part)
     if len(codes) < size:
         return
-    hashes = _hashes(codes, size)
+    hashes = hashes_of(codes, size)
     places = np.flatnonzero(table[hashes >> np.uint64(64 - _TABLE_BITS)])
     near = np.minimum(np.searchsorted(known, hashes[places]), len(known) - 1)
     places = places[(known[near] == hashes[places]) & _within_texts(codes, size)[places]]

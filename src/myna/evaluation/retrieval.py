@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from myna.evaluation.baselines import words_manner
+from myna.evaluation.baselines import tfidf, words_manner
 from myna.evaluation.metrics import Floats
 
 # Texts compared at a time with all candidates.
@@ -58,9 +58,7 @@ def found_at(likeness: Callable[[int, int], Floats | NDArray[np.float32]], pairi
 
 def by_tfidf(known: Sequence[str], texts: Sequence[str], candidates: Sequence[str], pairing: Pairing) -> Any:
     """The places by the cosine of TF-IDF, whose frequencies are those of ``known`` texts."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    model: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **words_manner(known))
+    model = tfidf(known)
     try:
         model.fit(known)
     except ValueError:  # not one feature occurs often enough
