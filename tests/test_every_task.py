@@ -10,9 +10,16 @@ import pytest
 
 from myna import cli, stages
 from myna.composing import compose
+from myna.evaluation import judging
 from myna.inference.loaded import load
+from myna.inference.predict import unlabelled
+from myna.kinds import KINDS
+from myna.planning.prepared import prepare
+from myna.recipe import read_recipe
 from myna.tasks import TASKS, WRITING
+from myna.tasks.words import TagsOfWords
 
+from .recipes import write_recipe
 from .tasks.material import encoder_folder
 
 GOOD, BAD = "好天气很好", "不好小李说"
@@ -123,3 +130,49 @@ def test_a_pointer_is_kept_beside_adapters(tmp_path: Path) -> None:
 def test_a_challenge_and_contamination_are_asked_for_one_at_a_time(tmp_path: Path, capsys: Any) -> None:
     asked = ("evaluate", tmp_path, tmp_path, "--challenge", "--contamination", tmp_path)
     assert "ask for one at a time" in call(capsys, *asked, code=2)
+
+
+def test_a_tagger_in_bioes_has_its_labels_and_answers_by_its_temperature(tmp_path: Path) -> None:
+    model = prepared("tagging", tmp_path, scheme="bioes")
+    assert {"E-pos", "S-neg"} <= set(load(model).labels)
+    again = load(model)
+    again.task = TagsOfWords(again.tokenizer, again.labels, 24)
+    sure = []
+    for temperature in (1.0, 5.0):
+        again.task.recall({"temperature": temperature})
+        (said,) = again.predict_examples(unlabelled([["好", "天气"]]))
+        sure.append(said.probabilities.max())  # type: ignore[attr-defined]
+    assert sure[1] < sure[0]
+
+
+def test_the_simple_methods_translate_both_ways_where_the_model_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    class Watched(judging.Simple):
+        def __init__(self, trained: Any, *what: Any, **more: Any) -> None:
+            seen.append(len({example.text[:2] for example in trained} & {"=>", "<="}))
+            super().__init__(trained, *what, **more)
+
+    monkeypatch.setattr(judging, "Simple", Watched)
+    prepared("translation", tmp_path, direction="both", new_tokens=4)
+    assert seen == [2]
+
+
+def test_a_plan_knows_what_does_not_learn(tmp_path: Path) -> None:
+    prepared("classification", tmp_path)
+    recipe = read_recipe(tmp_path / "out/recipe.toml", ["finetune.classification.lora={}"])
+    model = prepare(recipe, tmp_path / "out", "finetune.classification", tmp_path / "scratch").model
+    learned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert any(".up." in name for name in learned)
+    assert "trunk.embeddings.words.weight" not in learned
+
+
+def test_the_test_is_looked_for_in_what_the_start_has_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(judging, "evaluate_task", lambda *what: given.append(what[-1]))
+    recipe, run = read_recipe(write_recipe(tmp_path)), tmp_path / "run"
+    (kind,) = (each for each in KINDS if each.module == "myna.evaluation.judging")
+    kind.work(recipe, run, "sentiment", run, lambda what, share: None)
+    assert given == [[run / "corpus/news", run / "corpus/reviews"]]
