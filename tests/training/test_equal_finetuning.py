@@ -27,7 +27,7 @@ from myna.training.schedules import make_schedule
 
 from ..tasks.material import tokenizer_folder
 from ..tasks.test_tasks import LABELS, random_examples
-from .test_equal_learning import is_embedding
+from .test_equal_learning import small_bert, tutorial_optimizer
 
 STEPS, WARMUP, BATCH = 80, 8, 160
 
@@ -37,18 +37,8 @@ def test_the_losses_of_80_steps_are_those_of_a_plain_loop_over_transformers(tmp_
     tokenizer = Tokenizer.open(tokenizer_folder(tmp_path / "tokenizer"))
     labels = LABELS[name]
     torch.manual_seed(3)
-    config = hf.BertConfig(
-        vocab_size=tokenizer.vocabulary_size,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=24,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        id2label=dict(enumerate(labels)),
-        label2id={label: number for number, label in enumerate(labels)},
-    )
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
+    config = small_bert(tokenizer.vocabulary_size, **names)
     theirs = hf.BertForSequenceClassification(config).eval()
     theirs.save_pretrained(tmp_path / "model")
     ours = read_model_folder(tmp_path / "model")[0].double()
@@ -61,7 +51,7 @@ def test_the_losses_of_80_steps_are_those_of_a_plain_loop_over_transformers(tmp_
     items = task.items(examples)
     sampler = Sampler(items.lengths, BATCH, seed=4)
     schedule, optimizer = make_schedule(given, STEPS), make_optimizer(dict(ours.named_parameters()), given)
-    plain, falling = tutorial_optimizer(theirs)
+    plain, falling = tutorial_optimizer(theirs, STEPS, WARMUP)
     for step in range(STEPS):
         chosen = sampler.step(step).tolist()
         batches = make_batches(task, items, chosen, 60, randomness.key(4, "step", step))
@@ -89,15 +79,3 @@ def test_the_losses_of_80_steps_are_those_of_a_plain_loop_over_transformers(tmp_
         assert loss == pytest.approx(expected.item(), rel=1e-9), f"step {step}"
     first = 1.0986 if name == "classification" else 1.0
     assert loss < 0.5 * first
-
-
-def tutorial_optimizer(model: nn.Module) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """As people write it down; after the step that has a learning rate of 0 with them."""
-    decayed = [p for name, p in model.named_parameters() if p.ndim > 1 and not is_embedding(name)]
-    others = [p for name, p in model.named_parameters() if p.ndim == 1 or is_embedding(name)]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=5e-3, foreach=False, fused=False)
-    schedule = hf.get_linear_schedule_with_warmup(optimizer, WARMUP, STEPS + 1)
-    optimizer.step()
-    schedule.step()
-    return optimizer, schedule

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,9 +36,10 @@ CONFIG = TrainingConfig(steps=STEPS, batch_tokens=BATCH, learning_rate=5e-3, war
 STORE = random_store([14, 3, 20, 9, 9, 17, 2, 22] * 8, word=2)
 
 
-def bert() -> hf.PreTrainedModel:
-    config = hf.BertConfig(
-        vocab_size=VOCABULARY.size,
+def small_bert(vocabulary: int, **more: Any) -> hf.BertConfig:
+    """Of width 16, two layers, without dropout."""
+    return hf.BertConfig(
+        vocab_size=vocabulary,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -45,8 +47,12 @@ def bert() -> hf.PreTrainedModel:
         max_position_embeddings=24,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        **more,
     )
-    return hf.BertForMaskedLM(config)
+
+
+def bert() -> hf.PreTrainedModel:
+    return hf.BertForMaskedLM(small_bert(VOCABULARY.size))
 
 
 def gpt2() -> hf.PreTrainedModel:
@@ -78,14 +84,8 @@ def padded(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def plain_loop(model: hf.PreTrainedModel, steps: Sequence[Sequence[Batch]]) -> list[float]:
-    matrices = [p for name, p in model.named_parameters() if p.ndim > 1 and not is_embedding(name)]
-    others = [p for name, p in model.named_parameters() if not (p.ndim > 1 and not is_embedding(name))]
-    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=5e-3, foreach=False, fused=False)
-    schedule = hf.get_linear_schedule_with_warmup(optimizer, WARMUP, STEPS + 1)
+    optimizer, schedule = tutorial_optimizer(model, STEPS, WARMUP)
     losses = []
-    optimizer.step()
-    schedule.step()  # Their first step has a learning rate of 0.
     for batches in steps:
         ids, mask, labels = padded(batches)
         logits = model(input_ids=ids, attention_mask=mask).logits
@@ -97,6 +97,20 @@ def plain_loop(model: hf.PreTrainedModel, steps: Sequence[Sequence[Batch]]) -> l
         schedule.step()
         losses.append(loss.item())
     return losses
+
+
+def tutorial_optimizer(
+    model: nn.Module, steps: int, warmup: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """As people write it down; after the step that has a learning rate of 0 with them."""
+    decayed = [p for name, p in model.named_parameters() if p.ndim > 1 and not is_embedding(name)]
+    others = [p for name, p in model.named_parameters() if p.ndim == 1 or is_embedding(name)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=5e-3, foreach=False, fused=False)
+    schedule = hf.get_linear_schedule_with_warmup(optimizer, warmup, steps + 1)
+    optimizer.step()
+    schedule.step()
+    return optimizer, schedule
 
 
 def is_embedding(name: str) -> bool:

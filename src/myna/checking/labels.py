@@ -143,7 +143,7 @@ def _learned(metric: str, right: NDArray[np.bool_], simplest: NDArray[np.bool_])
     """Of answers that are right or not: shares with their intervals."""
     ones = np.ones(len(right))
     both = [np.stack([each.astype(np.float64), ones], 1) for each in (right, simplest)]
-    gain = difference(both[0], both[1], metrics.bits_per_character, _SEED)
+    gain = difference(both[0], both[1], metrics.first_share, _SEED)
     shares = [share(int(each.sum()), len(each)).to_dict() for each in (right, simplest)]
     return Learned(metric, len(right), shares[0], shares[1], gain.to_dict())
 
@@ -247,8 +247,8 @@ def _judge_tags(entries: Sequence[Entry], findings: Findings) -> Learned | None:
     for _, place, doubt in sorted(doubts):
         entry = entries[place]
         findings.add("suspicious", doubt, "read it", entry.row.file, entry.row.line, entry.text)
-    both = [bootstrap(each, metrics.bits_per_character, _SEED).to_dict() for each in (right, simplest)]
-    gain = difference(right, simplest, metrics.bits_per_character, _SEED)
+    both = [bootstrap(each, metrics.first_share, _SEED).to_dict() for each in (right, simplest)]
+    gain = difference(right, simplest, metrics.first_share, _SEED)
     return Learned("word_accuracy", int(right[:, 1].sum()), both[0], both[1], gain.to_dict())
 
 

@@ -31,7 +31,7 @@ def sentences(text: str) -> list[Bounds]:
         found.append((start, match.end()))
         start = match.end()
     found.append((start, len(text)))
-    return [bounds for bounds in (_stripped(text, *each) for each in found) if bounds[0] < bounds[1]]
+    return [bounds for bounds in (stripped(text, *each) for each in found) if bounds[0] < bounds[1]]
 
 
 def _ends(text: str, start: int, match: re.Match[str]) -> bool:
@@ -45,6 +45,7 @@ def _ends(text: str, start: int, match: re.Match[str]) -> bool:
     return _SHORT.fullmatch(word) is None
 
 
-def _stripped(text: str, start: int, end: int) -> Bounds:
+def stripped(text: str, start: int, end: int) -> Bounds:
+    """The bounds of ``text[start:end]`` without the white space around it."""
     part = text[start:end]
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())

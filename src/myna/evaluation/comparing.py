@@ -20,8 +20,8 @@ import numpy as np
 from myna.errors import InputError
 from myna.evaluation import metrics
 from myna.evaluation.predicted import Kind, Line, Predicted, find, is_counted, kind_of
-from myna.evaluation.scoring import Statistics, paired, share_of
-from myna.evaluation.significance import Metric, between_runs, bootstrap, difference, over_runs
+from myna.evaluation.scoring import paired, share_of
+from myna.evaluation.significance import Metric, Statistics, between_runs, bootstrap, difference, over_runs
 from myna.seeds import settings_of as settings_of_training
 
 # Of the examples that only one model has right, those that are shown.

@@ -283,7 +283,7 @@ def _judge_replaced(judging: _Judging, objective: LanguageObjective) -> None:
     nothing[:, :2], nothing[:, 3] = 0, counts[:, 4] - counts[:, 2]
     judging.scores.add("replaced_f1", lambda sums: metrics.micro_f1(sums[..., :3]), counts, {})
     judging.scores.add(
-        "replaced_accuracy", lambda sums: metrics.bits_per_character(sums[..., 3:]), counts, {"majority": nothing}
+        "replaced_accuracy", lambda sums: metrics.first_share(sums[..., 3:]), counts, {"majority": nothing}
     )
     costs = np.concatenate([nats for _, nats in found])
     places = np.concatenate([place for place, _ in found])

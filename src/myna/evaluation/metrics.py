@@ -291,13 +291,16 @@ def area_under_curve(sums: NDArray[np.floating]) -> Floats:
 
 
 def rate(sums: NDArray[np.number]) -> Floats:
-    """The share that is right, ``(…)``, of sums ``(…, 2)``: right, all."""
-    return quotient(sums[..., 0], sums[..., 1])
+    """The share that is right, ``(…)``, of sums ``(…, 2)``: right, all.
+
+    By it McNemar's test and Wilson's interval are chosen.
+    """
+    return first_share(sums)
 
 
 def bits_per_character(sums: NDArray[np.number]) -> Floats:
     """Bits over characters, ``(…)``, of sums ``(…, 2)``: bits of whole documents with their ends, characters."""
-    return quotient(sums[..., 0], sums[..., 1])
+    return first_share(sums)
 
 
 def perplexity(sums: NDArray[np.number]) -> Floats:

@@ -17,8 +17,8 @@ from myna import files
 from myna.errors import InputError
 from myna.evaluation import metrics
 from myna.evaluation.gathering import read_lines
-from myna.evaluation.scoring import Statistics, right_answers, single_label_counts
-from myna.evaluation.significance import Metric
+from myna.evaluation.scoring import right_answers, single_label_counts
+from myna.evaluation.significance import Metric, Statistics
 
 Line = Mapping[str, Any]
 # A score's metric and the statistics of each example.

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from myna.evaluation import metrics
 from myna.evaluation.significance import (
     Estimate,
     Metric,
+    Statistics,
     bootstrap,
     bootstrap_cells,
     difference,
@@ -24,8 +24,6 @@ from myna.evaluation.significance import (
     permutation,
     share,
 )
-
-Statistics = NDArray[np.number]
 
 # The model among the simple methods.
 _OURS = ""

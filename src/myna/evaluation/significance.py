@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from myna.evaluation.metrics import Floats
 
+# What is counted of each example, ``(examples, …)``, to be summed.
+Statistics = NDArray[np.number]
 Metric = Callable[[NDArray[np.float64]], Floats]
 
 # Enough that the ends of an interval are steady to a twentieth of its width.
@@ -53,7 +55,7 @@ def share(right: int, count: int) -> Estimate:
     return Estimate(value, float(max(0.0, min(value, middle - half))), float(min(1.0, max(value, middle + half))))
 
 
-def bootstrap(statistics: NDArray[np.number], metric: Metric, seed: int, resamples: int = RESAMPLES) -> Estimate:
+def bootstrap(statistics: Statistics, metric: Metric, seed: int, resamples: int = RESAMPLES) -> Estimate:
     """The metric of the sums of ``statistics``, ``(examples, …)``, with its percentile interval.
 
     ``metric`` takes sums ``(resamples, …)`` and gives ``(resamples,)``. The same seed and number of examples draw the
@@ -77,37 +79,27 @@ def bootstrap_cells(cells: NDArray[np.integer], metric: Metric, seed: int, resam
 
 
 def difference(
-    first: NDArray[np.number],
-    second: NDArray[np.number],
-    metric: Metric,
-    seed: int,
-    resamples: int = RESAMPLES,
+    first: Statistics, second: Statistics, metric: Metric, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:
     """How much higher the first's metric is than the second's, both resampled on the same draws of examples.
 
     ``first`` and ``second`` are statistics ``(examples, …)`` of two systems on the same examples, so that what is
     hard for both counts for neither. An interval without 0 is a difference that 95 % of draws agree on.
     """
-    if len(first) != len(second):
-        raise ValueError(f"not the same examples: {len(first)} and {len(second)}")
+    _check_same(first, second)
     drawn = metric(_resampled(first, seed, resamples)) - metric(_resampled(second, seed, resamples))
     return _estimate(metric(_total(first)) - metric(_total(second)), drawn)
 
 
 def permutation(
-    first: NDArray[np.number],
-    second: NDArray[np.number],
-    metric: Metric,
-    seed: int,
-    permutations: int = RESAMPLES,
+    first: Statistics, second: Statistics, metric: Metric, seed: int, permutations: int = RESAMPLES
 ) -> float:
     """How often a difference as large, either way, comes where for each example a coin says whose answer is whose.
 
     ``first`` and ``second`` are as in :func:`difference`. This is the p-value of the paired permutation test; the
     difference itself counts as one of the draws, so that it is never 0.
     """
-    if len(first) != len(second):
-        raise ValueError(f"not the same examples: {len(first)} and {len(second)}")
+    _check_same(first, second)
     sums = _total(first), _total(second)
     apart = (second.astype(np.float64) - first).reshape(len(first), sums[0].size)
     apart = apart[apart.any(1)]  # Where both answer alike, nothing changes hands.
@@ -165,12 +157,17 @@ def _student(value: float, error: float, freedom: float) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-def _total(statistics: NDArray[np.number]) -> NDArray[np.float64]:
+def _check_same(first: Statistics, second: Statistics) -> None:
+    if len(first) != len(second):
+        raise ValueError(f"not the same examples: {len(first)} and {len(second)}")
+
+
+def _total(statistics: Statistics) -> NDArray[np.float64]:
     result: NDArray[np.float64] = statistics.sum(0, keepdims=True, dtype=np.float64)
     return result
 
 
-def _resampled(statistics: NDArray[np.number], seed: int, resamples: int) -> NDArray[np.float64]:
+def _resampled(statistics: Statistics, seed: int, resamples: int) -> NDArray[np.float64]:
     """The sums, ``(resamples, …)``, of as many examples as there are, drawn with replacement."""
     examples = len(statistics)
     flat = statistics.reshape(examples, int(np.prod(statistics.shape[1:], dtype=np.int64))).astype(np.float64)

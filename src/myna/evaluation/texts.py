@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from myna.evaluation.baselines import mostly_han
-from myna.evaluation.metrics import Floats, quotient
+from myna.evaluation.metrics import Floats, first_share, quotient
 
 # Scripts that leave no space between words: each character is one.
 _UNSPACED = (
@@ -187,11 +187,6 @@ def repetition_counts(written: Sequence[str], size: int = REPEATED) -> Floats:
     return np.array(rows, np.float64).reshape(-1, 2)
 
 
-def mean(sums: Floats) -> Floats:
-    """The first over the second, ``(…)``, of sums ``(…, 2)``."""
-    return quotient(sums[..., 0], sums[..., 1])
-
-
 def distinct(written: Sequence[str], size: int) -> float:
     """Distinct-n (arXiv:1510.03055): of all runs of ``size`` words in all texts, the share that differ.
 
@@ -221,5 +216,5 @@ def figures_of(names: Sequence[str], expected: Sequence[str], written: Sequence[
     if "chrf" in names:
         found["chrf"] = (chrf_counts(expected, written), chrf)
     if "exact_match" in names:
-        found["exact_match"] = (exact_counts(expected, written), mean)
+        found["exact_match"] = (exact_counts(expected, written), first_share)
     return {name: found[name] for name in names}

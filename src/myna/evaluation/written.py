@@ -118,7 +118,7 @@ def _add_alone(
             if copies[place].length
         ]
     for figure, counts in found.items():
-        alone[figure] = {name: float(texts.mean(each.sum(0))) for name, each in counts.items()}
+        alone[figure] = {name: float(metrics.first_share(each.sum(0))) for name, each in counts.items()}
         if scored:
-            scores.add(figure, texts.mean, counts["model"], {})
+            scores.add(figure, metrics.first_share, counts["model"], {})
     details["alone"] = alone

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from myna.corpus.document import Document
+from myna.corpus.sentences import stripped
 from myna.errors import InputError
 from myna.evaluation.metrics import answer_match
 from myna.ledger import Ledger
@@ -211,8 +212,7 @@ class Questions:
             if self.may_be_none and without > score:
                 start = end = 0
             # A piece can hold the space before it.
-            part = example.text[start:end]
-            start, end = start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+            start, end = stripped(example.text, start, end)
             found.append(Answered(example.text, start, max(start, end), np.exp([score, without])))
         return found
 

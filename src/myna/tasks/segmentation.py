@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myna.corpus.document import Document, Span
+from myna.corpus.sentences import Bounds
 from myna.evaluation.metrics import entity_counts, micro_f1, precision, recall
 from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.tagging import Tagging
 from myna.tasks.task import UNKNOWN, Item, TaskItems
-from myna.tasks.units import Bounds
 
 # What the spans are called that words are.
 WORD = "W"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from myna.corpus.document import Document, Span
+from myna.corpus.sentences import Bounds
 from myna.errors import InputError
 from myna.evaluation.metrics import entity_counts, micro_f1, precision, recall
 from myna.ledger import Ledger
@@ -29,7 +30,7 @@ from myna.tasks.examples import Example
 from myna.tasks.learning import Learning
 from myna.tasks.settings import Distill
 from myna.tasks.task import UNKNOWN, Item, TaskItems, framed, portions, taught_of
-from myna.tasks.units import Bounds, sentences, tags_of, units
+from myna.tasks.units import sentences, tags_of, units
 from myna.tasks.viterbi import best_paths, endings, in_bio, in_bioes, name_of, spans_of, transitions
 from myna.tasks.windows import TooLong, Window, fit
 from myna.tokens.encoding import Encoding, encode_words

@@ -14,8 +14,7 @@ from functools import cache
 from tokenizers import Regex, pre_tokenizers
 
 from myna.corpus.document import Span
-
-Bounds = tuple[int, int]
+from myna.corpus.sentences import Bounds, stripped
 
 # A sentence ends behind its mark and the quotes or brackets that close behind that; past this length, at a pause too.
 LONGEST_SENTENCE = 250
@@ -39,12 +38,7 @@ def sentences(text: str, whole: Iterable[Bounds] = ()) -> list[Bounds]:
             found.append((start, end))
             start = end
     found.append((start, len(text)))
-    return [bounds for bounds in (_stripped(text, *each) for each in found) if bounds[0] < bounds[1]]
-
-
-def _stripped(text: str, start: int, end: int) -> Bounds:
-    part = text[start:end]
-    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+    return [bounds for bounds in (stripped(text, *each) for each in found) if bounds[0] < bounds[1]]
 
 
 @cache

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from myna.corpus.document import Document, Span
+from myna.corpus.sentences import Bounds
 from myna.corpus.words import segment, split_at_spaces
 from myna.errors import InputError
 from myna.evaluation.calibration import Sureness, temperature_of, tempered
@@ -25,7 +26,7 @@ from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.tagging import Sentence, Tagging
 from myna.tasks.task import UNKNOWN, Item, TaskItems
-from myna.tasks.units import Bounds, units
+from myna.tasks.units import units
 from myna.tasks.viterbi import in_bio, in_bioes, spans_of
 from myna.tokens.characters import han
 from myna.tokens.tokenizer import Tokenizer
