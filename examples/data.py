@@ -726,7 +726,9 @@ def english(packages: Packages, folder: Path) -> None:
     rows += _fortunes(packages.apt("fortunes"), "fortunes") + _fortunes(packages.apt("fortunes-min"), "fortunes-min")
     for row in _brown(packages):
         rows.append({"text": "\n".join(" ".join(words) for words in row["paragraphs"]), "origin": "brown"})
-    _write_documents(folder, rows)
+    _write_documents(folder, "documents", rows)
+    # To pre-train on: a dictionary's style and its pronunciations are a third of all, and Brown's words are tested on.
+    _write_documents(folder, "prose", [row for row in rows if row["origin"] not in ("dict-gcide", "brown")])
 
 
 def _novels(files: Path) -> Iterator[Row]:
@@ -807,7 +809,7 @@ def _fortunes(files: Path, origin: str) -> list[Row]:
     return rows
 
 
-def _write_documents(folder: Path, rows: list[Row]) -> None:
+def _write_documents(folder: Path, name: str, rows: list[Row]) -> None:
     """Documents without repeats: whole ones, and paragraphs of 80 characters and more seen before."""
     seen: set[bytes] = set()
     kept: list[Row] = []
@@ -826,7 +828,7 @@ def _write_documents(folder: Path, rows: list[Row]) -> None:
     for row in kept:
         sizes[row["origin"].split("/")[0]] = sizes.get(row["origin"].split("/")[0], 0) + len(row["text"].encode())
     print("   ", ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in sorted(sizes.items(), key=lambda kv: -kv[1])))
-    write_splits(folder, "documents", kept, lambda r: r["text"], dev=1, test=1)
+    write_splits(folder, name, kept, lambda r: r["text"], dev=1, test=1)
 
 
 def chinese(packages: Packages, folder: Path) -> None:
@@ -862,7 +864,7 @@ def chinese(packages: Packages, folder: Path) -> None:
 
     for row in rows:
         row["text"] = "\n".join(p for p in row["text"].split("\n") if chinese_enough(p))
-    _write_documents(folder, [r for r in rows if len(CJK.findall(r["text"])) >= 20])
+    _write_documents(folder, "documents", [r for r in rows if len(CJK.findall(r["text"])) >= 20])
 
 
 def _paragraphs_in(value: object) -> Iterator[list[str]]:
