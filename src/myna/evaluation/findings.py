@@ -72,6 +72,8 @@ MANNERS = {
     "bits_per_character": Manner(False, "bits"),
     "perplexity": Manner(False, "count"),
     **dict.fromkeys(("rouge_1", "rouge_2", "rouge_l", "bleu", "chrf"), Manner(True, "hundred")),
+    **dict.fromkeys(("rouge_l_new", "bleu_new"), Manner(True, "hundred")),
+    "form_kept": Manner(True, "percent"),
     "repetition": Manner(False, "percent"),
     "memorised": Manner(False, "percent"),
 }

@@ -200,6 +200,29 @@ def _runs(words: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(words[place : place + size]) for place in range(len(words) - size + 1)]
 
 
+# ------------------------------------------------------------------------------------------------------------ verse
+
+# Of so many in a hundred texts the lines must be of one length, or they are not taken for verse.
+_VERSE = 90
+
+
+def form_of(text: str) -> tuple[int, ...]:
+    """The characters of each line of a text; a line ends at any mark or white space."""
+    return tuple(len(line) for line in re.findall(r"\w+", text))
+
+
+def are_verse(expected: Sequence[str]) -> bool:
+    """Whether Chinese texts are regular verse: nearly all have several lines, all of one length."""
+    regular = sum(len(form) > 1 and len(set(form)) == 1 for form in map(form_of, expected))
+    return mostly_han(expected) and 100 * regular >= _VERSE * len(expected)
+
+
+def form_counts(expected: Sequence[str], written: Sequence[str]) -> Floats:
+    """Whether each text has as many lines as the expected one, each with as many characters; and one: ``(texts, 2)``."""
+    rows = [(form_of(right) == form_of(said), 1) for right, said in zip(expected, written, strict=True)]
+    return np.array(rows, np.float64).reshape(-1, 2)
+
+
 # The figures of a text beside the one that was expected, by name: what is counted, and the figure of the sums.
 Counts = Callable[[Sequence[str], Sequence[str]], Floats]
 Figures = Mapping[str, tuple[Floats, Callable[[Floats], Floats]]]

@@ -2,18 +2,21 @@
 
 Summaries are judged by ROUGE, translations by BLEU and chrF, answers by ROUGE-L and whether they are exact; texts of a
 kind by the bits that a character costs the model, how much they repeat themselves and how much of them is copied out of
-training. What a figure of a text by itself is for the texts of the test split, written by people, stands beside it.
+training; verse by whether its form is kept. The first figure of a task is told again of the texts alone that are unlike
+all that was trained on. What a figure of a text by itself is for the texts of the test split, written by people, stands beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myna.evaluation import metrics, texts
+from myna.evaluation.contamination import new_texts
 from myna.evaluation.copying import copy_counts, longest_copies
 from myna.evaluation.scoring import Scores
 from myna.evaluation.simple_methods import Simple
@@ -33,6 +36,8 @@ _FIGURES: dict[str, tuple[str, ...]] = {
 KINDS = tuple(_FIGURES)
 # So many of the longest copies are shown.
 _SHOWN = 3
+# Of fewer texts a figure says little: its interval is as wide as the scale.
+_LEAST = 10
 
 Said = Sequence[Written] | Sequence[Extracted]
 
@@ -58,6 +63,10 @@ def judge_texts(
     }
     for name, (counts, metric) in figures.items():
         scores.add(name, metric, counts, {key: found[name][0] for key, found in others.items()})
+    if names and simple is not None:
+        _add_new(scores, names[0], figures, others, new_texts([e.text for e in examples], _sources(simple)))
+    if kind == "generation" and texts.are_verse(expected):
+        scores.add("form_kept", metrics.first_share, texts.form_counts(expected, ours), {})
     details: dict[str, Any] = {"kind": kind if kind in KINDS else "written", "differences": scores.differences}
     if "bleu" in names or "chrf" in names:
         details["signatures"] = texts.signatures(texts.bleu_tokenizer(expected))
@@ -81,6 +90,20 @@ def _simple_texts(kind: str, examples: Sequence[Example], said: Said, simple: Si
     if kind == "extraction":
         return simple.summaries(examples, [len(each.chosen) for each in said if isinstance(each, Extracted)])
     return simple.nearest(examples)
+
+
+def _sources(simple: Simple) -> Iterator[str]:
+    return (example.text for example in simple.all_trained)
+
+
+def _add_new(
+    scores: Scores, name: str, figures: texts.Figures, others: Mapping[str, texts.Figures], new: NDArray[np.bool_]
+) -> None:
+    """The first figure once more, of the texts alone that are unlike all that training read."""
+    if new.all() or new.sum() < _LEAST:
+        return
+    counts, metric = figures[name]
+    scores.add(f"{name}_new", metric, counts[new], {key: found[name][0][new] for key, found in others.items()})
 
 
 def _add_bits(scores: Scores, expected: Sequence[str], said: Said, simple: Simple | None) -> None:
