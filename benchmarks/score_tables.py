@@ -122,6 +122,22 @@ ROWS = {
             ("32 a topic, accuracy", "thirty-two", "accuracy"),
             ("all, accuracy", "all", "accuracy"),
         ),
+        example(
+            "labels-curve",
+            *(
+                (f"{labels:,} labels, {start}", f"{name}-{labels}", "accuracy")
+                for labels in (100, 300, 1000, 3000)
+                for name, start in (("pretrained", "pre-trained"), ("new", "new weights"))
+            ),
+        ),
+        example(
+            "few-labels",
+            ("500 labels, accuracy", "from-news", "accuracy"),
+            ("500 labels, the task's own text first, accuracy", "from-reviews", "accuracy"),
+            ("the teacher, all labels, accuracy", "teacher", "accuracy"),
+            ("a small model, taught, accuracy", "small", "accuracy"),
+            ("a small model, alone, accuracy", "small-alone", "accuracy"),
+        ),
     )
 }
 
