@@ -92,6 +92,52 @@ ROWS = {
         ),
         shared_model("encoder-chinese", ("perplexity at masked positions", "*", "perplexity")),
         shared_model("encoder-english", ("perplexity at masked positions", "*", "perplexity")),
+        example("sentiment", ("accuracy", "sentiment", "accuracy"), ("macro F1", "sentiment", "macro_f1")),
+        example("topics", ("macro F1", "sections", "macro_f1"), ("accuracy", "sections", "accuracy")),
+        example("tweets", ("macro F1", "tweets", "macro_f1"), ("accuracy", "tweets", "accuracy")),
+        example(
+            "ratings",
+            ("Pearson", "ratings", "pearson"),
+            ("Spearman", "ratings", "spearman"),
+            ("mean absolute error", "ratings", "mean_absolute_error"),
+        ),
+        example("similarity", ("accuracy", "similarity", "accuracy"), ("macro F1", "similarity", "macro_f1")),
+        example(
+            "many-labels",
+            ("micro F1", "tags", "micro_f1"),
+            ("macro F1", "tags", "macro_f1"),
+            ("all labels right", "tags", "exact_match"),
+        ),
+        example("entities", ("entity F1", "entities", "entity_f1")),
+        example(
+            "part-of-speech",
+            ("Chinese, accuracy per word", "chinese", "word_accuracy"),
+            ("English, accuracy per word", "english", "word_accuracy"),
+        ),
+        example("segmentation", ("F1 of words", "words", "word_f1")),
+        example("mail", ("macro F1", "spam", "macro_f1"), ("accuracy", "spam", "accuracy")),
+        example(
+            "bbc-news",
+            ("8 a topic, accuracy", "eight", "accuracy"),
+            ("32 a topic, accuracy", "thirty-two", "accuracy"),
+            ("all, accuracy", "all", "accuracy"),
+        ),
+        example(
+            "labels-curve",
+            *(
+                (f"{labels:,} labels, {start}", f"{name}-{labels}", "accuracy")
+                for labels in (100, 300, 1000, 3000)
+                for name, start in (("pretrained", "pre-trained"), ("new", "new weights"))
+            ),
+        ),
+        example(
+            "few-labels",
+            ("500 labels, accuracy", "from-news", "accuracy"),
+            ("500 labels, the task's own text first, accuracy", "from-reviews", "accuracy"),
+            ("the teacher, all labels, accuracy", "teacher", "accuracy"),
+            ("a small model, taught, accuracy", "small", "accuracy"),
+            ("a small model, alone, accuracy", "small-alone", "accuracy"),
+        ),
     )
 }
 

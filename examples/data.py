@@ -585,7 +585,11 @@ def _long_description(value: str) -> str:
 
 
 def debian_packages(packages: Packages, folder: Path) -> None:
-    """Descriptions of Debian's packages: {"text", "summary", "section", "name"}; and en-zh pairs of them.
+    """Descriptions of Debian's packages: {"text", "summary", "section", "name"}; their labels; and en-zh pairs of them.
+
+    `tags` has {"text", "labels", "name"} of those to which people gave three of debtags' labels or more (one or two
+    were mostly given by a program), with the labels that occur a hundred times. `alike` has two descriptions each,
+    and whether their packages are of one section: {"text", "pair", "label"}; no description is in two of them.
 
     The group of the splits is the source package, so that libfoo1, libfoo-dev and foo-doc, whose texts
     repeat one another, stay together; texts that repeat the same first paragraph are kept once.
@@ -607,6 +611,7 @@ def debian_packages(packages: Packages, folder: Path) -> None:
                     "section": stanza["Section"].split("/")[-1],
                     "name": stanza["Package"],
                     "_group": source,
+                    "_tags": [tag.strip() for tag in stanza.get("Tag", "").split(",") if not tag.endswith("::TODO")],
                 }
             )
     rows.sort(key=lambda r: r["name"])
@@ -616,6 +621,14 @@ def debian_packages(packages: Packages, folder: Path) -> None:
     rows = [r for r in everything if sizes[r["section"]] >= 100]
     write_splits(folder, "packages", rows, lambda r: r["_group"], dev=5, test=5)
     _say_counts(rows, "section")
+    tagged = [row for row in everything if len(row["_tags"]) >= 3]
+    often = collections.Counter(tag for row in tagged for tag in row["_tags"])
+    labelled = [{**row, "labels": [tag for tag in row["_tags"] if often[tag] >= 100]} for row in tagged]
+    kept = ("text", "labels", "name", "_group")
+    labelled = [{key: row[key] for key in kept} for row in labelled if row["labels"]]
+    write_splits(folder, "tags", labelled, lambda r: r["_group"])
+    for part in ("train", "dev", "test"):
+        write(folder / f"alike.{part}.jsonl", _alike([r for r in rows if split_of(r["_group"], 5, 5) == part]))
     pairs: list[Row] = []
     by_md5 = {s.get("Description-md5", ""): s.get("Description-en", "") for s in _stanzas(descriptions["en"])}
     for stanza in _stanzas(descriptions["zh"]):
@@ -628,6 +641,23 @@ def debian_packages(packages: Packages, folder: Path) -> None:
                     pairs.append({"source": source, "target": target, "origin": stanza["Package"]})
     pairs = unique(unique(pairs, lambda r: r["source"]), lambda r: r["target"])
     write_splits(folder, "pairs", pairs, lambda r: r["origin"], dev=5, test=5)
+
+
+def _alike(rows: list[Row], longest: int = 400) -> Iterator[Row]:
+    """Pairs of short descriptions, half of them of two packages of one section; none of two of one source."""
+    mixed = sorted(rows, key=lambda r: hashlib.sha256(r["name"].encode()).digest())
+    waiting = [r for r in mixed if len(r["text"]) <= longest]
+    same = True
+    while waiting:
+        first = waiting.pop()
+        fitting = (
+            place
+            for place in range(len(waiting) - 1, -1, -1)
+            if (waiting[place]["section"] == first["section"]) == same and waiting[place]["_group"] != first["_group"]
+        )
+        if (place := next(fitting, None)) is not None:
+            yield {"text": first["text"], "pair": waiting.pop(place)["text"], "label": "same" if same else "other"}
+            same = not same
 
 
 # -------------------------------------------------------------------------------------------- conversations
