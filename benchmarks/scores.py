@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pages
+
 from myna import files
 from myna.evaluation.gathering import count_parameters
 
-ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "scores"
 
 
@@ -59,11 +59,6 @@ ROWS = {
         ),
     )
 }
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _run(row: Row, seed: int, folder: Path, commit: str) -> dict[str, Any]:
@@ -116,26 +111,16 @@ def table(row: Row, content: Mapping[str, Any]) -> str:
         "tokens/s",
         *(part for name, _, _ in row.columns for part in (name, "95 % interval")),
     ]
-    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+    rows = []
     for name in next(iter(seeds.values()))["models"]:
         models = [seed["models"][name] for seed in seeds.values()]
         speed = statistics.median(model["tokens_per_second"] for model in models)
         figures = [_figure(row, seeds, stage.replace("*", name), metric) for _, stage, metric in row.columns]
-        lines.append(f"| `{name}` | {models[0]['parameters']:,} | {speed:,.0f} | {' | '.join(figures)} |")
+        rows.append([f"`{name}`", f"{models[0]['parameters']:,}", f"{speed:,.0f}", *figures])
     commits = sorted({seed["commit"] for seed in seeds.values()})
     rate = statistics.median(seed["matrix_gflops"] for seed in seeds.values())
     made = f"`{content['command']}`, seeds {', '.join(seeds)}, commit {', '.join(commits)}"
-    return "\n".join([*lines, "", f"{made}, one thread, matrix rate {rate:.0f} GFLOP/s."]) + "\n"
-
-
-def _show(row: Row, content: Mapping[str, Any]) -> None:
-    page = ROOT / row.page
-    text = page.read_text(encoding="utf-8")
-    marks = f"<!-- SCORES {row.name} -->\n", f"<!-- /SCORES {row.name} -->"
-    found = re.search(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", text, re.DOTALL)
-    if found is None:
-        raise SystemExit(f"{row.page} has no place for {row.name}")
-    files.write_text(page, text.replace(found[0], marks[0] + table(row, content) + marks[1]))
+    return f"{pages.markdown(headings, rows)}\n{made}, one thread, matrix rate {rate:.0f} GFLOP/s.\n"
 
 
 def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
@@ -150,7 +135,7 @@ def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
     same = {key: each for key, each in content["seeds"].items() if each["scores"].keys() == result["scores"].keys()}
     content["seeds"] = dict(sorted(same.items(), key=lambda item: int(item[0])))
     files.write_text(path, json.dumps(content, indent=1) + "\n")
-    _show(row, content)
+    pages.show(row.page, f"SCORES {row.name}", table(row, content))
 
 
 def main() -> None:
@@ -161,7 +146,7 @@ def main() -> None:
     parser.add_argument("--at-a-time", type=int, default=os.cpu_count() or 1, metavar="N", help="runs side by side")
     given = parser.parse_args()
     rows = [ROWS[given.row]] if given.row else list(ROWS.values())
-    commit = _commit()  # now: the results that are written on the way change the tree
+    commit = pages.commit()  # now: the results that are written on the way change the tree
     with ThreadPoolExecutor(given.at_a_time) as pool:
         waiting = {
             pool.submit(_run, row, seed, given.to / f"{row.name}-{seed}", commit): (row, seed)
