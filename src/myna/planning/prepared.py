@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from myna.learner import language_kind, let_learn, made_for
 from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
-from myna.objectives.protocol import Items, Objective
+from myna.objectives.protocol import Batch, Items, Objective
 from myna.planning.budget import settled
 from myna.presets import model_config
 from myna.pretraining import (
@@ -45,8 +46,8 @@ from myna.training.batches import make_batches
 from myna.training.measuring import Manner, usual_manner
 from myna.training.settings import TrainingConfig
 
-# Pieces, or examples, of a part of a validation. Of examples as many as fill whole batches, as a whole look has them.
-_PART, _EXAMPLES = 64, 512
+# Examples of a part of a validation: as many as fill whole batches, as a whole look has them.
+_EXAMPLES = 512
 
 Look = tuple[Callable[[], object], int]
 
@@ -107,11 +108,15 @@ def _pretraining(recipe: Recipe, run: Path, config: PretrainConfig, scratch: Pat
     judged = judging.items([TokenStore.open(place, "validation") for place in folders], described.maximum_length)
     chosen = validated(judged)
 
+    @cache
+    def batches() -> list[Batch]:
+        """Those of the training itself: what memory it takes hangs on their sizes."""
+        return make_batches(judging, judged, chosen, VALIDATION_BATCH, None)
+
     def look(part: int) -> Look:
-        numbers = chosen[part * _PART : (part + 1) * _PART]
-        batches = make_batches(judging, judged, numbers, VALIDATION_BATCH, None)
-        losses = torch.inference_mode()(lambda: [judging.loss(model, batch) for batch in batches])
-        return losses, int(judged.lengths[np.asarray(numbers)].sum())
+        few = batches()[part : part + 1]
+        losses = torch.inference_mode()(lambda: [judging.loss(model, batch) for batch in few])
+        return losses, sum(batch.size for batch in few)
 
     tokens = int(judged.lengths[np.asarray(chosen)].sum())
     return Prepared(model, objective, items, config, seed, tokens, config.validations, look)

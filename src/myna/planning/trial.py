@@ -26,7 +26,7 @@ from myna.planning.memory import parameters_of
 from myna.planning.prepared import Prepared, prepare
 from myna.recipe import read_recipe
 from myna.tokens.sampler import Sampler
-from myna.training import guards
+from myna.training import checkpoint, guards
 from myna.training.arithmetic import useful_flops
 from myna.training.batches import make_batches, total_counts
 from myna.training.machine import matrix_gflops, peak_bytes, resident_bytes, use_settings
@@ -173,6 +173,13 @@ def _validation(prepared: Prepared, seconds: float) -> float:
     return statistics.median(paces[1:] or paces) * prepared.validation_tokens if paces else 0.0
 
 
+def _restore_best(prepared: Prepared, scratch: Path) -> None:
+    """Keeps weights and takes them up again, as a fine-tuning does at its end: a file that is read is memory too."""
+    parameters = parameters_of(prepared.model, prepared.objective)
+    checkpoint.save_best(scratch, {name: p.detach() for name, p in parameters.items()}, 0)
+    checkpoint.restore_best(scratch, parameters, 0)
+
+
 def main(recipe: str, run: str, key: str, seconds: str, scratch: str, exact: str) -> None:
     """Prints the :class:`Trial` of a training."""
     described = read_recipe(recipe)
@@ -182,6 +189,8 @@ def main(recipe: str, run: str, key: str, seconds: str, scratch: str, exact: str
     # As in the loop: what making ready has freed by now went back to the system, what steps free does not.
     use_settings(prepared.manner.threads)
     measured = measure(prepared, float(seconds))
+    if prepared.validations is None:
+        _restore_best(prepared, Path(scratch))
     memory = {"process_bytes": process, "peak_bytes": peak_bytes()}
     print(json.dumps({**measured, "ready_seconds": ready, **memory}), flush=True)
 
