@@ -100,12 +100,12 @@ def ours(lora: bool) -> Iterator[int]:
     from myna.finetuning import FinetuneConfig
     from myna.huggingface.families import with_head
     from myna.model.heads import build
-    from myna.model.lora import adapt
     from myna.presets import model_config
     from myna.tasks.classification import Classification
     from myna.tasks.examples import Example
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.batches import backward, make_batches
+    from myna.training.lora import adapt
     from myna.training.machine import keep_freed_memory
     from myna.training.measuring import usual_micro_batch
     from myna.training.optimizers import make_optimizer

@@ -253,7 +253,6 @@ def finetune(
     from myna.inference.loaded import load
     from myna.inference.predict import BATCH_TOKENS, predictions
     from myna.learner import let_learn, made_for, read_origin
-    from myna.model.lora import merge
     from myna.tasks import find_task
     from myna.tasks.distillation import taught
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
@@ -262,6 +261,7 @@ def finetune(
     from myna.tasks.whole import WholeTexts
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
+    from myna.training.lora import merge
     from myna.training.processes import processes
 
     seed = seed if config.seed is None else config.seed

@@ -109,6 +109,6 @@ def let_learn(model: Model, config: FinetuneConfig, seed: int) -> None:
     if config.freeze == "trunk":
         model.trunk.requires_grad_(False)
     if config.lora is not None:
-        from myna.model.lora import adapt
+        from myna.training.lora import adapt
 
         adapt(model, seed=seed, **config.lora.model_dump(exclude={"merge"}))

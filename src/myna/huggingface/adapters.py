@@ -22,7 +22,7 @@ from myna.huggingface.families import empty_model, family_of
 from myna.huggingface.layout import Row, TensorError, quoted, sizes_of
 from myna.huggingface.weights import ADAPTER_CONFIG, Weights, is_adapted, weights_hash
 from myna.model.heads import Model
-from myna.model.lora import LowRank, detach
+from myna.training.lora import LowRank, detach
 
 if TYPE_CHECKING:
     from myna.huggingface.folder import ModelFolder

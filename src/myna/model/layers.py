@@ -35,7 +35,7 @@ class _DropAndAdd(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """A matrix of a layer. It may be given the keys of its tokens, for what can stand in its place (``lora.py``)."""
+    """A matrix of a layer. What may stand in its place (``training/lora.py``) is given the keys of its tokens too."""
 
     def forward(self, input: Tensor, keys: Tensor | None = None) -> Tensor:
         """``(tokens, inputs)`` to ``(tokens, outputs)``."""

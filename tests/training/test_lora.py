@@ -22,8 +22,8 @@ from myna.inference.loaded import load
 from myna.model.config import ModelConfig
 from myna.model.flat import flatten
 from myna.model.heads import Model, build
-from myna.model.lora import LowRank, adapt, merge
 from myna.presets import model_config
+from myna.training.lora import LowRank, adapt, merge
 from myna.training.optimizers import make_optimizer
 from myna.training.recompute import recomputing
 
