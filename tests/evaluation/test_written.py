@@ -181,7 +181,9 @@ def test_verse_is_judged_by_whether_its_form_is_kept() -> None:
 
 def test_the_first_figure_is_told_again_of_the_texts_that_are_unlike_those_of_training() -> None:
     near = [Example(TRAINED[n].text + "今"[: n % 2], f"n{n}", target="好") for n in range(4)]
-    far = [Example("长江后浪推前浪，一代新人换旧人" + "甲乙丙丁戊己庚辛壬癸"[n], f"f{n}", target="坏") for n in range(10)]
+    far = [
+        Example("长江后浪推前浪，一代新人换旧人" + "甲乙丙丁戊己庚辛壬癸"[n], f"f{n}", target="坏") for n in range(10)
+    ]
     short = [Example("长江" + "甲乙"[n], f"s{n}", target="坏") for n in range(2)]
     scores, _ = judged("translation", written(*"坏坏坏坏", *"坏好坏坏坏坏坏坏坏坏", *"坏坏"), [*near, *far, *short])
     assert scores["bleu_new"]["examples"] == 10

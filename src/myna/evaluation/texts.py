@@ -218,7 +218,7 @@ def are_verse(expected: Sequence[str]) -> bool:
 
 
 def form_counts(expected: Sequence[str], written: Sequence[str]) -> Floats:
-    """Whether each text has as many lines as the expected one, each with as many characters; and one: ``(texts, 2)``."""
+    """Whether each text has as many lines as the expected, each with as many characters; and one: ``(texts, 2)``."""
     rows = [(form_of(right) == form_of(said), 1) for right, said in zip(expected, written, strict=True)]
     return np.array(rows, np.float64).reshape(-1, 2)
 

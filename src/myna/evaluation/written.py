@@ -3,7 +3,8 @@
 Summaries are judged by ROUGE, translations by BLEU and chrF, answers by ROUGE-L and whether they are exact; texts of a
 kind by the bits that a character costs the model, how much they repeat themselves and how much of them is copied out of
 training; verse by whether its form is kept. The first figure of a task is told again of the texts alone that are unlike
-all that was trained on. What a figure of a text by itself is for the texts of the test split, written by people, stands beside it.
+all that was trained on. What a figure of a text by itself is for the texts of the test split, written by people,
+stands beside it.
 """
 
 from __future__ import annotations
