@@ -256,6 +256,7 @@ def finetune(
     from myna.tasks import find_task
     from myna.tasks.distillation import taught
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
+    from myna.tasks.passages import Passages
     from myna.tasks.reading import SUMMARIZER, summaries_by
     from myna.tasks.task import Adjustable, Writes
     from myna.tasks.whole import WholeTexts
@@ -285,6 +286,8 @@ def finetune(
         task.summarize = summaries_by(summarizer)
     let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
+    if isinstance(items, Passages):
+        items.check_room(config.batch_tokens)
     if teacher is not None:
         report("the teacher answers", 0.0)
         items = taught(load(teacher), task, items)

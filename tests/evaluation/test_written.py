@@ -168,6 +168,15 @@ def test_the_report_shows_written_texts_in_both_languages(tmp_path: Path) -> Non
             assert words in text, words
 
 
+def test_a_text_of_which_the_window_held_the_beginning_has_no_bits() -> None:
+    examples = [Example("天气", f"{n}", target="今天天气很好。明天下雨。" * (1 + 9 * n)) for n in range(2)]
+    said = [*written("好", nats=6.0), *written("好", nats=7.0, cut=True)]
+    scores, _ = judged("generation", said, examples)
+    assert scores["bits_per_character"]["value"] == pytest.approx(6 / math.log(2) / 12)
+    assert scores["bits_per_character"]["examples"] == 1
+    assert "bits_per_character" not in judged("generation", said[1:], examples[1:])[0]
+
+
 def test_verse_is_judged_by_whether_its_form_is_kept() -> None:
     poem = "白日依山尽，黄河入海流。\n欲穷千里目，更上一层楼。"
     examples = [Example("五言绝句：登楼", f"{n}", target=poem) for n in range(4)]

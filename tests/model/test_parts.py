@@ -211,6 +211,7 @@ def test_the_sides_of_a_mixer_begin_with_equal_weights() -> None:
         ({"heads": 3}, "heads = 3 does not divide hidden_size = 16"),
         ({"key_value_heads": 3}, "key_value_heads = 3 does not divide heads = 4"),
         ({"mixer": ["attention"]}, "mixer names 1 layers, and there are 4"),
+        ({"mixer": ["attention"] * 4, "decoder_layers": 5}, "mixer names 4 layers, and the decoder has 5"),
         ({"mixer": "convolution", "kernel_size": 4}, "kernel_size = 4 must be odd"),
         ({"mixer": "convolution+attention", "convolution_ratio": 3}, "convolution_ratio = 3 must divide"),
         ({"mixer": "convolution", "attention": "prefix"}, 'attention = "prefix" goes with'),

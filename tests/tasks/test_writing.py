@@ -281,6 +281,23 @@ def test_what_a_decoder_has_no_room_for_is_said(tokenizer: Tokenizer) -> None:
         task.items([Example("好" * 50, "a", target="天气")], "error")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_to_be_written_that_is_longer_than_the_window_is_said_to_be_cut(kind: str, tokenizer: Tokenizer) -> None:
+    task, model = make("generation", tokenizer, KINDS[kind])
+    task.new_tokens = 5
+    examples = [Example("天气", "a", target="好" * 9), Example("天气", "b", target="好" * 50), Example("天气", "c")]
+    assert [said.cut for said in task.write(model, task.items(examples), 100)] == [False, True, False]
+
+
+def test_a_text_that_takes_more_than_a_step_is_named_with_what_to_do(tokenizer: Tokenizer) -> None:
+    task, _ = make("summarization", tokenizer, TWO)
+    items = task.items([Example("天气", "a", target="好"), Example("好" * 90, "line 7", "texts.jsonl", target="天气")])
+    items.check_room(200)
+    with pytest.raises(InputError, match="takes 195 tokens, more than a step of 100 has") as told:
+        items.check_room(100)
+    assert told.value.where == "texts.jsonl:7"
+
+
 # ------------------------------------------------------------------------------------------------------ conversations
 
 

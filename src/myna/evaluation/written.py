@@ -108,10 +108,16 @@ def _add_new(
 
 
 def _add_bits(scores: Scores, expected: Sequence[str], said: Said, simple: Simple | None) -> None:
-    characters = np.array([len(text) for text in expected], np.float64)
-    others = simple.bits(expected) if simple else {}
-    bits = np.array([each.nats for each in said if isinstance(each, Written)], np.float64) / math.log(2)
-    sums = {name: np.stack([each, characters], 1) for name, each in {"": bits, **others}.items()}
+    """Of texts that the model's window holds whole: what is paid for the beginning of a longer one says too little."""
+    paid = [each.nats / math.log(2) for each in said if isinstance(each, Written) and not each.cut]
+    held = [text for text, each in zip(expected, said, strict=True) if isinstance(each, Written) and not each.cut]
+    if simple is not None and len(held) < len(expected):
+        simple.ledger.note("texts without bits, longer than the model's window", len(expected) - len(held))
+    if not held:
+        return
+    characters = np.array([len(text) for text in held], np.float64)
+    others = simple.bits(held) if simple else {}
+    sums = {name: np.stack([each, characters], 1) for name, each in {"": np.array(paid), **others}.items()}
     scores.add("bits_per_character", metrics.bits_per_character, sums.pop(""), sums)
 
 

@@ -139,6 +139,9 @@ class ModelConfig(Section):
             raise ValueError(f"key_value_heads = {self.key_value_heads} does not divide heads = {self.heads}")
         if isinstance(self.mixer, list) and len(self.mixer) != self.layers:
             raise ValueError(f"mixer names {len(self.mixer)} layers, and there are {self.layers}")
+        if isinstance(self.mixer, list) and self.decoder_layers > self.layers:
+            what = f"mixer names {len(self.mixer)} layers, and the decoder has {self.decoder_layers}"
+            raise ValueError(f"{what}: give one for all, or no more decoder_layers than layers")
         if self.layer_groups and (self.layers % self.layer_groups or isinstance(self.mixer, list)):
             raise ValueError(f"layer_groups = {self.layer_groups} must divide layers, all with the same mixer")
         if "convolution+attention" in self.mixers:

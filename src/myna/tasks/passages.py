@@ -63,6 +63,14 @@ class Passages(TaskItems):
     def __len__(self) -> int:
         return len(self._passages)
 
+    def check_room(self, batch_tokens: int) -> None:
+        """Raises an :class:`InputError` for a text that a step of so many tokens cannot hold, all windows of it."""
+        longest = int(self.lengths.argmax()) if len(self) else 0
+        if len(self) and self.lengths[longest] > batch_tokens:
+            what = f"this text takes {self.lengths[longest]:,} tokens, more than a step of {batch_tokens:,} has"
+            place = self.examples[self._passages[longest].example].place
+            raise InputError(what, where=place, remedy='raise batch_tokens, or set too_long = "cut" or "drop"')
+
     # An item of two texts: the objective that made it is the only one that reads it.
     def __getitem__(self, index: int) -> Passage:  # type: ignore[override]
         return self._passages[index]

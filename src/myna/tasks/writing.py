@@ -53,7 +53,8 @@ class Written:
     """The ``text`` that a model wrote, how many ``tokens`` it took, and why it ended: ``stop`` or ``length``.
 
     ``unread`` tokens of what it should have read had no room in its window. Where the text that was to be written is
-    known, its ``targets`` tokens had a cross-entropy of ``nats``.
+    known, its ``targets`` tokens had a cross-entropy of ``nats``; where it had no room in the window, it is ``cut``, and
+    these are of its beginning alone.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Written:
     unread: int = 0
     nats: float = 0.0
     targets: int = 0
+    cut: bool = False
 
     def answer(self) -> dict[str, Any]:
         """The prediction as a user reads it: plain values for JSON."""
@@ -225,6 +227,8 @@ class Writing:
                 for i, (line,) in zip(few, written, strict=True):
                     lines[i] = line
         ends = limits.manner.ends
+        passages = [items[number] for number in range(len(items))]
+        whole = {passage.example for passage in passages if len(passage.target) and passage.target[-1] in ends}
         return [
             Written(
                 self._text(passage, line[:-1] if line[-1] in ends else line),
@@ -233,6 +237,7 @@ class Writing:
                 passage.unread,
                 float(nats),
                 int(count),
+                cut=count > 0 and passage.example not in whole,
             )
             for passage, line, (nats, count) in zip(asked, lines, costs, strict=True)
         ]
