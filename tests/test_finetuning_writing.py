@@ -17,6 +17,7 @@ from myna.corpus.sources import SourceConfig
 from myna.errors import InputError
 from myna.inference.loaded import load
 from myna.step_inspection import show_step
+from myna.tasks.writing import Writing
 from tests.tasks.material import encoder_folder
 from tests.test_composing import jsonl, refused, write
 
@@ -143,6 +144,24 @@ def run(task: str, model: Path, *arguments: str) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["finetune", task, "--model", str(model), "--to", "out", "--set", "threads=1", *arguments])
     assert ended.value.code == 0
+
+
+def test_nothing_is_written_of_the_validation_split(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loss alone chooses the epoch; to write all of it would take as long as to judge the model."""
+    asked: set[str] = set()
+
+    def asks(task: Writing, items: Any, *others: Any) -> Any:
+        asked.update(example.text for example in items.examples)
+        return plainly(task, items, *others)
+
+    plainly = Writing.asked
+    monkeypatch.setattr(Writing, "asked", asks)
+    model = encoder_folder(tmp_path / "m", "sequence_to_sequence", decoder_layers=1, segments=0)
+    train, test = write("a.jsonl", jsonl(*pairs(40))), write("b.jsonl", jsonl(*pairs(45)[40:]))
+    run("summarization", model, "--train", str(train), "--test", str(test), "--set", "epochs=1")
+    assert asked == {pair["source"] for pair in pairs(45)[40:]}
 
 
 def test_a_translation_from_training_to_its_answers(write: Any, tmp_path: Path, capsys: Any) -> None:

@@ -258,7 +258,7 @@ def finetune(
     from myna.tasks.examples import choose, counts, fingerprint_of, read_splits
     from myna.tasks.passages import Passages
     from myna.tasks.reading import SUMMARIZER, summaries_by
-    from myna.tasks.task import Adjustable, Writes
+    from myna.tasks.task import Adjustable, Sure, Writes
     from myna.tasks.whole import WholeTexts
     from myna.tokens.tokenizer import Tokenizer
     from myna.training.loop import train
@@ -343,7 +343,8 @@ def finetune(
         described["teacher"] = config.teacher
     if isinstance(task, Adjustable):
         task.settle(model)
-        described |= calibrate(task, splits.validation, predictions(model, task, held_out))
+        if isinstance(task, Sure):  # What writes has no probabilities to set right, and would write all of them.
+            described |= calibrate(task, splits.validation, predictions(model, task, held_out))
         described["decoding"] = task.remembered()
     if config.crf:
         described["crf"] = (
