@@ -11,15 +11,21 @@ from myna import files
 ROOT = Path(__file__).parent.parent
 
 
-def show(page: str, name: str, table: str) -> None:
-    """Puts a table between ``<!-- NAME -->`` and ``<!-- /NAME -->`` of a page, in the place of what is there."""
-    path = ROOT / page
-    text = path.read_text(encoding="utf-8")
-    marks = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    found = re.search(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", text, re.DOTALL)
+def place(page: str, name: str) -> tuple[str, str]:
+    """The text of a page, and what of it stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    marked = re.escape(name)
+    found = re.search(f"(?<=<!-- {marked} -->\n).*?(?=<!-- /{marked} -->)", text, re.DOTALL)
     if found is None:
         raise SystemExit(f"{page} has no place for {name}")
-    files.write_text(path, text.replace(found[0], marks[0] + table + marks[1]))
+    return text, found[0]
+
+
+def show(page: str, name: str, table: str) -> None:
+    """Puts a table there, in the place of what is there."""
+    text, before = place(page, name)
+    mark = f"<!-- {name} -->\n"
+    files.write_text(ROOT / page, text.replace(mark + before, mark + table))
 
 
 def markdown(headings: list[str], rows: list[list[str]]) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,17 +23,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import pages
 from score_tables import ROOT, ROWS, Row, table
 
 from myna import files
 from myna.evaluation.gathering import count_parameters
 
 FOLDER = ROOT / "benchmarks" / "scores"
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
@@ -97,22 +92,6 @@ def _size_and_speed(place: Path) -> dict[str, Any]:
     }
 
 
-def _place(row: Row) -> tuple[str, str]:
-    """The text of the row's page, and what of it the table takes the place of."""
-    text = (ROOT / row.page).read_text(encoding="utf-8")
-    name = re.escape(row.name)
-    found = re.search(f"(?<=<!-- SCORES {name} -->\n).*?(?=<!-- /SCORES {name} -->)", text, re.DOTALL)
-    if found is None:
-        raise SystemExit(f"{row.page} has no place for {row.name}")
-    return text, found[0]
-
-
-def _show(row: Row, content: Mapping[str, Any]) -> None:
-    text, before = _place(row)
-    mark = f"<!-- SCORES {row.name} -->\n"
-    files.write_text(ROOT / row.page, text.replace(mark + before, mark + table(row, content)))
-
-
 def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
     """Writes a seed's result down; one that was there with the same scores stays, with its commit."""
     path = FOLDER / f"{row.name}.json"
@@ -125,7 +104,7 @@ def _keep(row: Row, seed: int, result: Mapping[str, Any]) -> None:
     same = {key: each for key, each in content["seeds"].items() if each["scores"].keys() == result["scores"].keys()}
     content["seeds"] = dict(sorted(same.items(), key=lambda item: int(item[0])))
     files.write_text(path, json.dumps(content, indent=1) + "\n")
-    _show(row, content)
+    pages.show(row.page, f"SCORES {row.name}", table(row, content))
 
 
 def _all_ended(rows: Sequence[Row], to: Path, at_a_time: int, commit: str) -> Iterator[tuple[Row, int, dict[str, Any]]]:
@@ -154,8 +133,8 @@ def main() -> None:
     given = parser.parse_args()
     rows = in_order([ROWS[given.row]] if given.row else ROWS.values())
     for row in rows:
-        _place(row)
-    commit = _commit()  # now: the results that are written on the way change the tree
+        pages.place(row.page, f"SCORES {row.name}")
+    commit = pages.commit()  # now: the results that are written on the way change the tree
     for row, seed, result in _all_ended(rows, given.to, given.at_a_time, commit):
         _keep(row, seed, result)
         print(f"{row.name}, seed {seed}: done", flush=True)

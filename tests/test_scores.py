@@ -14,13 +14,14 @@ from myna.evaluation.findings import MANNERS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+from pages import place  # type: ignore[import-not-found]
 from score_tables import ROWS, Row, example, shared_model, table  # type: ignore[import-not-found]
-from scores import _all_ended, _place, in_order, settings_of  # type: ignore[import-not-found]
+from scores import _all_ended, in_order, settings_of  # type: ignore[import-not-found]
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_a_row_has_its_place_and_names_stages_of_its_recipe(row: Row) -> None:
-    _place(row)
+    place(row.page, f"SCORES {row.name}")
     recipe = tomllib.loads(row.path.read_text(encoding="utf-8"))
     assert recipe["name"] == row.name
     stages = {*recipe.get("pretrain", ()), *recipe.get("finetune", ())}
