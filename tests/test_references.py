@@ -97,6 +97,12 @@ ENCODER = 'start_from = "bert"\nmodel'
             '"encodr" is neither a [pretrain] table nor a folder; did you mean "encoder"?',
         ),
         (
+            'start_from = "encoder"',
+            'start_from = "../../runs/trunk/pretrain/whole/model"',
+            'start_from = "encoder"',
+            "is neither a [pretrain] table nor a folder; run the recipe first that makes trunk",
+        ),
+        (
             ENCODER,
             'start_from = "weights"\nmodel',
             ENCODER,

@@ -53,8 +53,8 @@ class Written:
     """The ``text`` that a model wrote, how many ``tokens`` it took, and why it ended: ``stop`` or ``length``.
 
     ``unread`` tokens of what it should have read had no room in its window. Where the text that was to be written is
-    known, its ``targets`` tokens had a cross-entropy of ``nats``; where it had no room in the window, it is ``cut``, and
-    these are of its beginning alone.
+    known, its ``targets`` tokens had a cross-entropy of ``nats``; where it had no room in the window, it is ``cut``,
+    and these are of its beginning alone.
     """
 
     text: str
