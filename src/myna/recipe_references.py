@@ -92,16 +92,18 @@ def _unknown_start(
     start, needed = _below(folder, start_from), "tokenizer.json" if kind == "tokenizer" else "config.json"
     if not start.is_dir():
         what = f'"{start_from}" is neither a [{kind}] table nor a folder'
-        yield Problem(place, what, near(start_from, tables) or _made_by_another(start_from))
+        yield Problem(place, what, _start_to_take(start_from, tables))
     elif not (start / needed).is_file():
         remedy = f'did you mean "{start_from}/model"?' if (start / "model" / needed).is_file() else None
         yield Problem(place, f'"{start_from}" is not a model\'s folder: it has no {needed}', remedy)
 
 
-def _made_by_another(start_from: str) -> str:
-    """What to do where a start is not there: run the recipe that makes it, where it would lie in a run's folder."""
+def _start_to_take(start_from: str, tables: Mapping[str, Any]) -> str:
+    """What to do where a start is not there: another recipe's run has yet to make it, or the name is wrong."""
     run, part, _ = start_from.partition("/pretrain/")
-    return f"run the recipe first that makes {Path(run).name}" if part else "name a table of this recipe, or a folder"
+    if part:
+        return f"run the recipe first that makes {Path(run).name}"
+    return near(start_from, tables) or "name a table of this recipe, or a folder"
 
 
 def _no_summarizer(recipe: Recipe, summarizer: str, folder: Path, place: KeyPath) -> Iterator[Problem]:
