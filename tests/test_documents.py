@@ -169,6 +169,17 @@ def test_a_recipe_among_the_examples_is_valid(path: Path, monkeypatch: pytest.Mo
     assert recipe.pretrain or recipe.finetune
 
 
+@pytest.mark.parametrize("place", [*RECIPES, *sorted(ROOT.glob("examples/*/README.md"))], ids=_name)
+def test_what_an_example_fetches_is_all_that_its_recipes_read(place: Path) -> None:
+    text = place.read_text(encoding="utf-8")
+    fetched = {name for line in re.findall(r"examples/data\.py ((?:[\w-]+ )+)--to data", text) for name in line.split()}
+    run = {ROOT / named for named in re.findall(r"myna run (examples/[\w-]+/[\w-]+\.toml)", text)}
+    read = {
+        name for recipe in run for name in re.findall(r"\.\./\.\./data/([\w-]+)/", recipe.read_text(encoding="utf-8"))
+    }
+    assert read <= fetched
+
+
 def test_in_the_recipe_for_ones_own_text_only_the_path_is_to_be_changed(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "examples/your-own-text/recipe.toml", [f"corpus.texts.sources.0.path={tmp_path}"])
     assert recipe.corpus["texts"].sources[0].path == str(tmp_path)
