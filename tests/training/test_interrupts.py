@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -59,10 +60,17 @@ def test_a_step_that_is_broken_off_never_was(tmp_path: Path, number: int) -> Non
         assert metrics(cut) == metrics(tmp_path / "whole")
 
 
-def test_a_validation_that_is_broken_off_is_made_once_more_and_not_twice(tmp_path: Path) -> None:
+def last_state(folder: Path) -> dict[str, object]:
+    """What the newest checkpoint says of its run, but for the time that it took."""
+    newest = max((folder / "checkpoints").glob("step-*"))
+    return {name: value for name, value in json.loads((newest / "state.json").read_text()).items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("nth", [2, 3])
+def test_a_validation_that_is_broken_off_is_made_once_more_and_not_twice(tmp_path: Path, nth: int) -> None:
     options = {"config": RARELY, "validations": 3}
     whole = weights(run(tmp_path / "whole", validate=scores, **options))
-    killed = iter([False, True])
+    killed = iter([n == nth for n in range(1, nth + 1)])
 
     def validate() -> dict[str, float]:
         if next(killed, False):
@@ -71,9 +79,10 @@ def test_a_validation_that_is_broken_off_is_made_once_more_and_not_twice(tmp_pat
 
     with pytest.raises(SystemExit):
         run(tmp_path / "cut", validate=validate, **options)
-    assert steps(tmp_path / "cut") == [3, 6]
+    assert steps(tmp_path / "cut") == [3, 6, 9][:nth]
     assert weights(run(tmp_path / "cut", validate=validate, **options)) == whole
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
+    assert last_state(tmp_path / "cut") == last_state(tmp_path / "whole")
 
 
 def test_what_is_held_ends_first() -> None:

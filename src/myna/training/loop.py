@@ -183,7 +183,7 @@ def _go_on(
     """All steps that are left, with their validations and checkpoints."""
     progress, config = run.progress, run.config
     began = time.monotonic() - progress.seconds
-    saved, saved_step = time.monotonic(), progress.step
+    saved, last_saved = time.monotonic(), (progress.step, progress.validated)
     try:
         while True:
             steps = run.schedule.steps
@@ -195,16 +195,17 @@ def _go_on(
                     _note_validation(run, figures)
             always = progress.step == steps or progress.step in due or _is_kept(run)
             long = run.processes.from_first(time.monotonic() - saved >= config.checkpoint_seconds)
-            if saved_step < progress.step and (always or long):
+            # A step whose checkpoint a signal wrote before its validation is written again, with what that found.
+            if last_saved < (progress.step, progress.validated) and (always or long):
                 with run.interrupts.held():
                     _save(run)
-                saved, saved_step = time.monotonic(), progress.step
+                saved, last_saved = time.monotonic(), (progress.step, progress.validated)
             if progress.step >= steps or _is_stale(run):
                 return
             _step(run, began, report)
     except (KeyboardInterrupt, SystemExit):
         with run.interrupts.held():
-            if saved_step < progress.step:
+            if last_saved < (progress.step, progress.validated):
                 _save(run)
         raise
 
