@@ -12,76 +12,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from myna.model.flat import Flat, Run, document_lengths, document_starts
+from myna.model.flat import Flat, Run, document_lengths, document_starts, documents_of
 
 
-class KeyValues:
-    """Keys and values of one layer, ``(rows, heads, capacity, channels)`` each; row r holds ``lengths[r]``."""
+class Remembered:
+    """Keys or values of one layer, ``heads (rows, heads, capacity, channels)``, full up to what a row has read."""
 
     def __init__(self) -> None:
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.lengths: list[int] = []
+        self.heads: Tensor | None = None
 
-    def append(self, row: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds ``(documents, heads, length, channels)`` to the rows from ``row`` on, which have equal lengths.
+    def append(self, rows: slice, before: int, added: Tensor) -> Tensor:
+        """Adds ``(documents, heads, length, channels)`` to ``rows``, each of which holds ``before`` tokens.
 
-        Gives the keys and values of these rows from their start, ``(documents, heads, all, channels)``.
+        Gives what these rows hold from their start, ``(documents, heads, all, channels)``.
         """
-        documents, heads, length, size = keys.shape
-        while len(self.lengths) < row + documents:
-            self.lengths.append(0)
-        before = self.lengths[row]
-        self._grow(len(self.lengths), heads, before + length, size, keys)
-        assert self.keys is not None
-        assert self.values is not None
-        rows = slice(row, row + documents)
-        self.keys[rows, :, before : before + length] = keys
-        self.values[rows, :, before : before + length] = values
-        self.lengths[rows] = [before + length] * documents
-        return self.keys[rows, :, : before + length], self.values[rows, :, : before + length]
+        end = before + added.shape[2]
+        heads = self._with_room(rows.stop, end, added)
+        heads[rows, :, before:end] = added
+        return heads[rows, :, :end]
 
-    def _grow(self, rows: int, heads: int, capacity: int, size: int, like: Tensor) -> None:
-        old = 0 if self.keys is None else self.keys.shape[2]
-        if self.keys is not None and self.keys.shape[0] >= rows and old >= capacity:
-            return
+    def _with_room(self, rows: int, length: int, like: Tensor) -> Tensor:
+        old = like.new_empty(0, like.shape[1], 0, like.shape[3]) if self.heads is None else self.heads
+        most, _, capacity, _ = old.shape
+        if most >= rows and capacity >= length:
+            return old
         # Doubling keeps the copying of a long generation linear in its length.
-        shape = (rows, heads, max(capacity, 2 * old if capacity > old else old), size)
-        keys, values = like.new_empty(shape), like.new_empty(shape)
-        if self.keys is not None and self.values is not None:
-            keys[: self.keys.shape[0], :, :old] = self.keys
-            values[: self.keys.shape[0], :, :old] = self.values
-        self.keys, self.values = keys, values
+        longer = max(length, 2 * capacity) if length > capacity else capacity
+        self.heads = like.new_empty(max(rows, most), like.shape[1], longer, like.shape[3])
+        self.heads[:most, :, :capacity] = old
+        return self.heads
 
-    def select(self, rows: Sequence[int], shared: Sequence[int] | None = None) -> None:
-        """Keeps these rows, in this order; a row may be taken more than once.
+    def select(self, rows: Sequence[int], longest: int) -> None:
+        """Keeps these rows, in this order, of which none holds more than ``longest``."""
+        if self.heads is not None:
+            self.heads = self.heads[torch.tensor(list(rows), device=self.heads.device), :, :longest]
 
-        ``shared`` says how many of its first tokens each row has in common with the one that takes its place, where
-        as many rows stay, of the same lengths: these are not copied.
-        """
-        if self.keys is not None and self.values is not None:
-            if shared is not None:
-                self._exchange(rows, shared)
-            else:
-                index, longest = torch.tensor(list(rows), device=self.keys.device), max(self.lengths)
-                self.keys, self.values = self.keys[index, :, :longest], self.values[index, :, :longest]
-        self.lengths = [self.lengths[row] for row in rows]
-
-    def _exchange(self, rows: Sequence[int], shared: Sequence[int]) -> None:
-        assert self.keys is not None
-        assert self.values is not None
-        # Rows of one length lie side by side, and change places among themselves.
-        for (start, end), group in itertools.groupby(range(len(rows)), lambda row: (shared[row], self.lengths[row])):
-            places = list(group)
-            first, taken = places[0], [rows[place] for place in places]
-            if taken == places or start == end:
-                continue
-            low = min(first, *taken)
-            index = torch.tensor(taken, device=self.keys.device) - low
-            for held in (self.keys, self.values):
-                held[first : first + len(places), :, start:end] = held[low : max(taken) + 1, :, start:end][index]
+    def exchange(self, places: slice, rows: Sequence[int], tokens: slice) -> None:
+        """Puts these tokens of ``rows`` in the place of those of as many others."""
+        if self.heads is not None:
+            self.heads[places, :, tokens] = self.heads[rows, :, tokens]
 
 
 class Inputs:
@@ -90,18 +61,16 @@ class Inputs:
     def __init__(self) -> None:
         self.last: Tensor | None = None
 
-    def append(self, row: int, inputs: Tensor, count: int) -> Tensor:
-        """Adds ``(documents, length, channels)`` to the rows from ``row`` on and remembers the last ``count``.
+    def append(self, rows: slice, inputs: Tensor, count: int) -> Tensor:
+        """Adds ``(documents, length, channels)`` to ``rows`` and remembers the last ``count``.
 
         Gives them behind what was remembered, ``(documents, count + length, channels)``.
         """
-        documents, _, channels = inputs.shape
         if self.last is None:
-            self.last = inputs.new_zeros(0, count, channels)
-        missing = row + documents - self.last.shape[0]
+            self.last = inputs.new_zeros(0, count, inputs.shape[2])
+        missing = rows.stop - self.last.shape[0]
         if missing > 0:
-            self.last = torch.cat((self.last, inputs.new_zeros(missing, count, channels)))
-        rows = slice(row, row + documents)
+            self.last = torch.cat((self.last, inputs.new_zeros(missing, *self.last.shape[1:])))
         whole = torch.cat((self.last[rows], inputs), dim=1)
         self.last[rows] = whole[:, whole.shape[1] - count :]
         return whole
@@ -116,14 +85,14 @@ class Inputs:
 class Memory:
     """What an encoder has made of the sources: ``hidden`` is ``(source tokens, hidden)``; row r reads ``spans[r]``.
 
-    A span is (first token, length). ``projected`` holds a decoder's keys and values by layer, once they are made;
-    ``ids`` are the tokens of the sources.
+    A span is (first token, length); ``ids`` are the tokens of the sources. ``projected`` holds the keys and values of
+    each attention to the source, once they are made.
     """
 
     hidden: Tensor
     spans: list[tuple[int, int]]
-    projected: dict[int, tuple[Tensor, Tensor]] | None = None
-    ids: Tensor | None = None
+    ids: Tensor
+    projected: dict[nn.Module, tuple[Tensor, Tensor]] | None = None
 
     @classmethod
     def of(cls, hidden: Tensor, source: Flat) -> Memory:
@@ -132,16 +101,17 @@ class Memory:
         counts = itertools.repeat(1, len(starts)) if source.windows is None else source.windows
         firsts = list(itertools.accumulate(counts, initial=0))
         spans = [(starts[first], sum(lengths[first:end])) for first, end in itertools.pairwise(firsts)]
-        return cls(hidden, spans, ids=source.ids)
+        return cls(hidden, spans, source.ids)
 
 
 @dataclass
 class LayerState:
     """The state of one layer; a mixer takes from it what it has."""
 
-    attention: KeyValues = field(default_factory=KeyValues)
+    keys: Remembered = field(default_factory=Remembered)
+    values: Remembered = field(default_factory=Remembered)
     convolution: Inputs = field(default_factory=Inputs)
-    values: Inputs = field(default_factory=Inputs)
+    convolution_values: Inputs = field(default_factory=Inputs)
 
 
 class Cache:
@@ -151,29 +121,36 @@ class Cache:
         self.layers = [LayerState() for _ in range(layers)]
         self.lengths: list[int] = []
 
-    def before(self, runs: Sequence[Run]) -> list[int]:
-        """How much the rows of each run have read; the runs cover the rows in order, rows of a run equally long."""
-        row, result = 0, []
-        for run in runs:
-            result.append(self.lengths[row] if row < len(self.lengths) else 0)
-            row += run.documents
-        return result
+    def read(self, runs: Sequence[Run]) -> list[int]:
+        """Counts a pass over ``runs``, and gives how much the rows of each had read before.
 
-    def read(self, runs: Sequence[Run]) -> None:
-        """Says that a pass over ``runs`` has been made."""
+        The runs cover the rows in order, rows of a run equally long.
+        """
         added = document_lengths(runs)
-        self.lengths += [0] * (len(added) - len(self.lengths))
-        for row, length in enumerate(added):
-            self.lengths[row] += length
+        before = self.lengths or [0] * len(added)
+        self.lengths = [sum(both) for both in zip(before, added, strict=True)]
+        return [before[rows.start] for rows in documents_of(runs)]
 
     def select(self, rows: Sequence[int], shared: Sequence[int] | None = None) -> None:
         """Keeps these rows of every layer, in this order; a row may be taken more than once.
 
-        ``shared``: see :meth:`KeyValues.select`.
+        ``shared`` says how many of its first tokens each row has in common with the one that takes its place, where
+        as many rows stay, of the same lengths: these are not copied.
         """
+        heads = [part for layer in self.layers for part in (layer.keys, layer.values)]
+        if shared is None:
+            for part in heads:
+                part.select(rows, max(self.lengths))
+        else:
+            # Rows of one length lie side by side, and change places among themselves.
+            stretches = list(zip(shared, self.lengths, strict=True))
+            for (start, end), group in itertools.groupby(range(len(rows)), stretches.__getitem__):
+                places = list(group)
+                taken = [rows[place] for place in places]
+                if taken != places and start != end:
+                    for part in heads:
+                        part.exchange(slice(places[0], places[-1] + 1), taken, slice(start, end))
         for layer in self.layers:
-            if layer.attention.lengths:
-                layer.attention.select(rows, shared)
             layer.convolution.select(rows)
-            layer.values.select(rows)
+            layer.convolution_values.select(rows)
         self.lengths = [self.lengths[row] for row in rows]

@@ -133,6 +133,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> ModelConfig:
+        mixers = set(self.mixer) if isinstance(self.mixer, list) else {self.mixer}
         if self.head_size is None and self.hidden_size % self.heads:
             raise ValueError(f"heads = {self.heads} does not divide hidden_size = {self.hidden_size}")
         if self.heads % self.kv_heads:
@@ -144,7 +145,7 @@ class ModelConfig(Section):
             raise ValueError(f"{what}: give one for all, or no more decoder_layers than layers")
         if self.layer_groups and (self.layers % self.layer_groups or isinstance(self.mixer, list)):
             raise ValueError(f"layer_groups = {self.layer_groups} must divide layers, all with the same mixer")
-        if "convolution+attention" in self.mixers:
+        if "convolution+attention" in mixers:
             heads, odd = divmod(self.heads, self.convolution_ratio)
             if odd or self.hidden_size % (2 * max(heads, 1)):
                 what = f"convolution_ratio = {self.convolution_ratio} must divide heads = {self.heads}"
@@ -155,9 +156,9 @@ class ModelConfig(Section):
                 raise ValueError(
                     f'positions = "{self.positions}" tells each head a distance, and is for attention alone'
                 )
-        if self.attention != "causal" and self.kernel_size % 2 == 0 and self.mixers != {"attention"}:
+        if self.attention != "causal" and self.kernel_size % 2 == 0 and mixers != {"attention"}:
             raise ValueError(f"kernel_size = {self.kernel_size} must be odd where a position sees both sides")
-        if self.attention == "prefix" and self.mixers != {"attention"}:
+        if self.attention == "prefix" and mixers != {"attention"}:
             raise ValueError('attention = "prefix" goes with mixer = "attention" alone')
         if self.positions == "rotary" and (self.turning % 2 or not self.turning):
             raise ValueError(f"rotary positions need an even number of channels, and {self.turning} turn")
@@ -172,7 +173,7 @@ class ModelConfig(Section):
             raise ValueError("pointer is for an encoder-decoder, which has a source to copy from")
         if self.positions == "sinusoidal" and self.maximum_length * (self.embedding_size or self.hidden_size) > _ROWS:
             raise ValueError(f"maximum_length = {self.maximum_length} is too long for a table of sinusoidal positions")
-        if self.initializer == "fan_in" and self.mixers != {"attention"}:
+        if self.initializer == "fan_in" and mixers != {"attention"}:
             raise ValueError('initializer = "fan_in" is for attention alone')
         return self
 
@@ -191,16 +192,6 @@ class ModelConfig(Section):
         """Channels of a head that rotary positions turn."""
         return int(self.head_channels * self.rotary_share)
 
-    @property
-    def mixers(self) -> set[str]:
-        """The kinds of mixers in the stack."""
-        return set(self.mixer) if isinstance(self.mixer, list) else {self.mixer}
-
     def mixer_of(self, layer: int) -> str:
         """What a layer mixes positions by."""
         return self.mixer[layer] if isinstance(self.mixer, list) else self.mixer
-
-    def window_of(self, layer: int) -> int | None:
-        """Positions that a layer sees on each side; None: all."""
-        sees_all = self.global_every and layer % self.global_every == 0
-        return None if sees_all else self.window

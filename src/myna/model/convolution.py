@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from myna.model.cache import Inputs, LayerState
 from myna.model.config import ModelConfig
-from myna.model.flat import Run, document_lengths
+from myna.model.flat import Run, document_lengths, documents_of
 from myna.model.layers import Linear
 from myna.model.mixers import Heads
 from myna.model.positions import Reach
@@ -77,13 +77,8 @@ class Layout:
         """``(tokens, channels)`` to ``(rows, channels)``."""
         if state is None:
             return inputs.new_zeros(self.rows, inputs.shape[1]).index_copy_(0, self.outputs + self.left, inputs)
-        pieces = []
-        row = 0
-        for run in self.runs:
-            rows = inputs[run.rows].view(run.documents, run.length, -1)
-            pieces.append(state.append(row, rows, self.gap).flatten(0, 1))
-            row += run.documents
-        return torch.cat(pieces)
+        runs = zip(self.runs, documents_of(self.runs), strict=True)
+        return torch.cat([state.append(rows, run.of(inputs), self.gap).flatten(0, 1) for run, rows in runs])
 
     def convolve(self, padded: Tensor, kernels: Tensor) -> Tensor:
         """``padded`` is ``(rows, heads, channels)``, ``kernels`` ``(kernel_size, tokens or 1, heads, channels or 1)``.
@@ -157,7 +152,7 @@ class ConvolutionAttention(nn.Module):
         spans = self.pointwise(self.depthwise(padded, layout))
         kernels = self.kernels(spans * queries.flatten(1)).view(hidden.shape[0], self.attention.heads, -1).softmax(2)
         # Laid out after their projection: beyond a document's ends there is nothing, not even its bias.
-        inside = layout.pad(self.values(hidden), None if state is None else state.values)
+        inside = layout.pad(self.values(hidden), None if state is None else state.convolution_values)
         taps = kernels.permute(2, 0, 1).unsqueeze(3)
         convolved = layout.convolve(inside.view(inside.shape[0], self.attention.heads, -1), taps).flatten(1)
         if self.sides is not None:

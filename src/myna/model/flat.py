@@ -6,7 +6,8 @@ equal length, which reach attention as ``(documents, heads, length, head_size)``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -29,6 +30,10 @@ class Run(NamedTuple):
     def rows(self) -> slice:
         """The tokens of this run."""
         return slice(self.start, self.start + self.documents * self.length)
+
+    def of(self, tokens: Tensor) -> Tensor:
+        """Its rows of ``(tokens, …)`` as ``(documents, length, …)``, not copied."""
+        return tokens[self.rows].view(self.documents, self.length, *tokens.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -56,20 +61,10 @@ def runs_of(lengths: Sequence[int]) -> tuple[Run, ...]:
     """The runs of equal neighbours in ``lengths``. Documents in the order of their lengths give the fewest."""
     runs: list[Run] = []
     start = 0
-    for length in lengths:
-        if runs and runs[-1].length == length:
-            runs[-1] = Run(runs[-1].start, runs[-1].documents + 1, length)
-        else:
-            runs.append(Run(start, 1, length))
-        start += length
+    for length, equal in itertools.groupby(lengths):
+        runs.append(Run(start, len(list(equal)), length))
+        start = runs[-1].rows.stop
     return tuple(runs)
-
-
-def positions_of(lengths: Sequence[int]) -> NDArray[np.int64]:
-    """The position of each token within its document, ``(tokens,)``."""
-    counts = np.asarray(lengths, np.int64)
-    starts = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
 
 
 def flatten(
@@ -80,8 +75,8 @@ def flatten(
     With ``key``, each token gets a key for dropout from ``(key, its document's number, its position)`` alone, so that
     what is dropped does not depend on which documents stand beside it.
     """
-    lengths = [len(document) for document in documents]
-    positions = positions_of(lengths)
+    lengths = np.array([len(document) for document in documents], np.int64)
+    positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     ids = torch.from_numpy(np.concatenate(documents).astype(np.int64))
     keys = None
     if key is not None:
@@ -89,7 +84,7 @@ def flatten(
         index = (np.repeat(numbers.astype(np.uint64), lengths) << np.uint64(32)) | positions.astype(np.uint64)
         drawn = randomness.numbers(randomness.key(key, "dropout"), index) >> np.uint64(32)
         keys = torch.from_numpy(drawn.astype(np.uint32).view(np.int32))
-    return Flat(ids, torch.from_numpy(positions), runs_of(lengths), keys)
+    return Flat(ids, torch.from_numpy(positions), runs_of(lengths.tolist()), keys)
 
 
 def flatten_sources(
@@ -102,6 +97,14 @@ def flatten_sources(
         [window for line in lines for window in line], None if numbers is None else numbers.repeat(windows), key
     )
     return replace(flat, windows=windows)
+
+
+def documents_of(runs: Sequence[Run]) -> Iterator[slice]:
+    """Which documents each run holds, counted from that of the first one on."""
+    first = 0
+    for run in runs:
+        yield slice(first, first + run.documents)
+        first += run.documents
 
 
 def document_lengths(runs: Sequence[Run]) -> list[int]:

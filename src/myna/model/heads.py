@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from myna.model.cache import Memory
-from myna.model.config import HeadConfig, ModelConfig
+from myna.model.config import ModelConfig
 from myna.model.flat import Flat, document_lengths, document_starts
 from myna.model.layers import ACTIVATIONS, Dropout, logits_of, make_norm
 from myna.model.pointer import Pointer
@@ -73,7 +73,7 @@ class _LabelHead(nn.Module):
 
     def __init__(self, config: ModelConfig, labels: int) -> None:
         super().__init__()
-        head: HeadConfig = config.head
+        head = config.head
         self.first_dropout = Dropout(head.first_dropout, config.hidden_size, _HEAD_PLACE + 1)
         self.transform = Transform(config, config.hidden_size)
         self.dropout = Dropout(head.dropout, config.hidden_size, _HEAD_PLACE)
@@ -125,8 +125,7 @@ def first_tokens(tokens: Flat) -> Tensor:
 
 def pool(hidden: Tensor, tokens: Flat) -> Tensor:
     """The mean of each document's tokens, ``(documents, hidden)``."""
-    means = [hidden[run.rows].view(run.documents, run.length, -1).mean(1) for run in tokens.runs]
-    return torch.cat(means)
+    return torch.cat([run.of(hidden).mean(1) for run in tokens.runs])
 
 
 LANGUAGE_KINDS = ("masked", "causal", "sequence_to_sequence")

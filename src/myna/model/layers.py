@@ -92,7 +92,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
-def make_norm(config: ModelConfig, size: int | None = None) -> nn.Module:
+def make_norm(config: ModelConfig, size: int | None = None) -> nn.LayerNorm | nn.RMSNorm:
     """The norm of a stack over ``size`` channels (none: hidden_size)."""
     size = config.hidden_size if size is None else size
     if config.norm == "rms_norm":

@@ -6,7 +6,6 @@ names the kinds. Here is attention, within a document and from a document to its
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from myna.model.cache import LayerState, Memory
 from myna.model.config import ModelConfig
-from myna.model.flat import Run
+from myna.model.flat import Run, documents_of
 from myna.model.layers import Dropout, Linear, make_norm
 from myna.model.positions import Reach, rotate
 
@@ -28,7 +27,7 @@ _FLASH_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 def by_document(heads: Tensor, run: Run) -> Tensor:
     """The rows of a run, ``(tokens, heads, channels)``, as ``(documents, heads, length, channels)``, not copied."""
-    return heads[run.rows].view(run.documents, run.length, *heads.shape[1:]).transpose(1, 2)
+    return run.of(heads).transpose(1, 2)
 
 
 def by_token(heads: Tensor) -> Tensor:
@@ -101,25 +100,25 @@ class Heads(nn.Module):
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, reach: Reach, state: LayerState | None) -> Tensor:
         """Softmax attention, ``(tokens, heads, channels)``."""
-        drops = self.dropout.rate > 0 and reach.keys is not None
+        dropping = reach.keys if self.dropout.rate > 0 else None
         learned = any(mask is not None and mask.requires_grad for mask in reach.masks)
-        if state is None and queries.device.type == "cpu" and not drops and not learned:
+        if state is None and queries.device.type == "cpu" and dropping is None and not learned:
             shared = (self._for_all_heads(part) for part in (keys, values))
             mixed: Tensor = _AttendRuns.apply(queries, *shared, reach, self.scale)  # type: ignore[no-untyped-call]
             return mixed
         pieces = []
-        row = 0
         sizes = [run.documents * run.length for run in reach.runs]
         # One split has one backward; a slice for each run would have one each.
-        rows = zip(*(torch.split(part, sizes) for part in (queries, keys, values)), strict=True)
-        for run, mask, parts in zip(reach.runs, reach.masks, rows, strict=True):
-            of_queries, of_keys, of_values = (by_document(part, run._replace(start=0)) for part in parts)
+        parts = zip(*(torch.split(part, sizes) for part in (queries, keys, values)), strict=True)
+        stretches = zip(reach.runs, documents_of(reach.runs), reach.before, reach.masks, parts, strict=True)
+        for run, rows, before, mask, own in stretches:
+            of_queries, of_keys, of_values = (by_document(part, run._replace(start=0)) for part in own)
             if state is not None:
-                of_keys, of_values = state.attention.append(row, of_keys, of_values)
-            dropped = reach.keys[run.rows] if drops and reach.keys is not None else None
+                of_keys = state.keys.append(rows, before, of_keys)
+                of_values = state.values.append(rows, before, of_values)
+            dropped = None if dropping is None else dropping[run.rows]
             found = self.look_up(of_queries, of_keys, of_values, mask, reach.causal and run.length > 1, dropped)
             pieces.append(by_token(found))
-            row += run.documents
         return torch.cat(pieces)
 
     def _for_all_heads(self, heads: Tensor) -> Tensor:
@@ -151,11 +150,9 @@ class Heads(nn.Module):
         return result
 
 
-def _normed(norm: nn.Module, heads: Tensor) -> Tensor:
+def _normed(norm: nn.LayerNorm | nn.RMSNorm, heads: Tensor) -> Tensor:
     """The norm of heads, in the type of its weight: under autocast they come in another."""
-    weight = norm.weight
-    assert isinstance(weight, Tensor)
-    result: Tensor = norm(heads.to(weight.dtype))
+    result: Tensor = norm(heads.to(norm.weight.dtype))
     return result
 
 
@@ -176,41 +173,38 @@ class Attention(Heads):
 class CrossAttention(Attention):
     """Attention from each document to its source (Vaswani et al. 2017): queries from one, keys and values of both."""
 
-    def __init__(self, config: ModelConfig, place: int, layer: int) -> None:
-        super().__init__(config, place)
-        self.layer = layer
-
-    def cross(self, hidden: Tensor, runs: Sequence[Run], memory: Memory, dropping: Tensor | None) -> Tensor:
+    def cross(self, hidden: Tensor, reach: Reach, memory: Memory) -> Tensor:
         """``(tokens, hidden)`` of documents that read the rows of ``memory`` in order."""
-        weight, bias = self.projection.weight, self.projection.bias
-        ours, theirs = (None, None) if bias is None else (bias[: self.width], bias[self.width :])
-        queries = F.linear(hidden, weight[: self.width], ours).view(hidden.shape[0], self.heads, -1)
-        made = None if memory.projected is None else memory.projected.get(self.layer)
+        queries = self._part(hidden, slice(0, self.width))
+        made = None if memory.projected is None else memory.projected.get(self)
         if made is None:
-            both = F.linear(memory.hidden, weight[self.width :], theirs).view(
-                memory.hidden.shape[0], 2 * self.kv_heads, -1
-            )
-            made = (both[:, : self.kv_heads], both[:, self.kv_heads :])
+            both = self._part(memory.hidden, slice(self.width, None))
+            made = both[:, : self.kv_heads], both[:, self.kv_heads :]
             if memory.projected is not None:
-                memory.projected[self.layer] = made
+                memory.projected[self] = made
+        dropping = reach.keys if self.dropout.rate > 0 else None
         pieces = []
-        for run, source in pairs_of(runs, memory.spans):
+        for run, source in pairs_of(reach.runs, memory.spans):
             keys, values = (by_document(part, source) for part in made)
             if source.documents == 1 < run.documents:  # rows that share one source
                 keys, values = (part.expand(run.documents, -1, -1, -1) for part in (keys, values))
-            dropped = dropping[run.rows] if dropping is not None and self.dropout.rate > 0 else None
+            dropped = None if dropping is None else dropping[run.rows]
             found = self.look_up(by_document(queries, run), keys, values, None, False, dropped)
             pieces.append(by_token(found))
         result: Tensor = self.output(torch.cat(pieces).flatten(1))
         return result
 
+    def _part(self, hidden: Tensor, rows: slice) -> Tensor:
+        """What these rows of the projection make, ``(tokens, heads, channels)``."""
+        bias = None if self.projection.bias is None else self.projection.bias[rows]
+        made = F.linear(hidden, self.projection.weight[rows], bias)
+        return made.view(hidden.shape[0], -1, self.width // self.heads)
+
 
 def pairs_of(runs: Sequence[Run], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Run, Run]]:
     """Stretches of documents of one length whose sources have one length too and lie side by side, or are the same."""
-    rows = itertools.count()
-    for run in runs:
-        first = 0
-        mine = [spans[next(rows)] for _ in range(run.documents)]
+    for run, rows in zip(runs, documents_of(runs), strict=True):
+        first, mine = 0, spans[rows]
         while first < run.documents:
             start, length = mine[first]
             count = 1

@@ -34,13 +34,11 @@ class Pointer(nn.Module):
 
         A stretch is its run, the logarithm of attention ``(documents, length, source)``, ids ``(documents, source)``.
         """
-        assert memory.ids is not None
         queries = self.query(hidden) / math.sqrt(hidden.shape[1])
         found, contexts = [], []
         for run, source in pairs_of(runs, memory.spans):
-            states = memory.hidden[source.rows].view(source.documents, source.length, -1)
-            ids = memory.ids[source.rows].view(source.documents, source.length).expand(run.documents, -1)
-            scores = queries[run.rows].view(run.documents, run.length, -1) @ states.transpose(1, 2)
+            states, ids = source.of(memory.hidden), source.of(memory.ids).expand(run.documents, -1)
+            scores = run.of(queries) @ states.transpose(1, 2)
             logs = scores.float().log_softmax(2) if scores.dtype.itemsize < 4 else scores.log_softmax(2)
             contexts.append((logs.exp().to(states.dtype) @ states).flatten(0, 1))
             found.append((run, logs, ids))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from myna.model.config import ModelConfig
-from myna.model.flat import Flat, Run
+from myna.model.flat import Flat, Run, documents_of
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,9 @@ class PositionScheme(nn.Module):
             rotation = angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
         backwards = self.attention != "bidirectional" and not tokens.whole
         masks: list[Tensor | None] = []
-        documents = 0
-        for run, start in zip(tokens.runs, before, strict=True):
-            prefixes = None if tokens.prefixes is None else tokens.prefixes[documents : documents + run.documents]
+        for run, documents, start in zip(tokens.runs, documents_of(tokens.runs), before, strict=True):
+            prefixes = None if tokens.prefixes is None else tokens.prefixes[documents]
             masks.append(self._mask(run.length, start, prefixes, backwards, hidden))
-            documents += run.documents
         return Reach(tokens.runs, tuple(before), backwards, tuple(masks), rotation, tokens.keys)
 
     def _mask(self, length: int, before: int, prefixes: Tensor | None, backwards: bool, like: Tensor) -> Tensor | None:
@@ -114,12 +112,10 @@ def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 def rotary_frequencies(config: ModelConfig, window: int | None) -> Tensor:
     """Radians a position of each pair of channels (arXiv:2104.09864), stretched if the model says so."""
-    base = config.rotary_base
-    if window is not None and config.rotary_local_base is not None:
-        base = config.rotary_local_base
+    local = None if window is None else config.rotary_local_base
     # On the processor even where a model is described without its weights (on the meta device).
     steps = torch.arange(0, config.turning, 2, dtype=torch.int64, device="cpu").float() / config.turning
-    frequencies = 1.0 / base**steps
+    frequencies = 1.0 / (local or config.rotary_base) ** steps
     scaling = config.rotary_scaling
     if scaling is None:
         return frequencies

@@ -63,7 +63,7 @@ class Block(nn.Module):
         inside = place + _INSIDE + 3 * layer
         self.mixer = MIXERS[config.mixer_of(layer)](config, inside)
         self.mixer_residual = Residual(config, place + 2 * layer + 1, normed)
-        self.source = CrossAttention(config, inside + 1, layer) if crossing else None
+        self.source = CrossAttention(config, inside + 1) if crossing else None
         self.source_residual = Residual(config, place + _INSIDE - 1 - layer) if crossing else None
         self.feed_forward = FeedForward(config, inside + 2)
         self.feed_forward_residual = Residual(config, place + 2 * layer + 2)
@@ -75,7 +75,7 @@ class Block(nn.Module):
         if self.source is not None and self.source_residual is not None:
             source = self.source
             assert memory is not None
-            hidden = self.source_residual(hidden, lambda x: source.cross(x, reach.runs, memory, keys), keys)
+            hidden = self.source_residual(hidden, lambda x: source.cross(x, reach, memory), keys)
         result: Tensor = self.feed_forward_residual(hidden, lambda x: self.feed_forward(x, keys), keys)
         return result
 
@@ -93,10 +93,9 @@ class Transformer(nn.Module):
         self.embeddings = Embeddings(config, words, place)
         blocks = [Block(config, n, place, crossing) for n in range(config.layer_groups or config.layers)]
         self.blocks = nn.ModuleList(blocks)
-        self.windows = [config.window_of(n) for n in range(config.layers)]
-        kinds = list(dict.fromkeys(self.windows))
-        self.schemes = nn.ModuleList(PositionScheme(config, window) for window in kinds)
-        self.scheme_of = [kinds.index(window) for window in self.windows]
+        every = config.global_every
+        self.windows = [None if every and n % every == 0 else config.window for n in range(config.layers)]
+        self.schemes = nn.ModuleList(PositionScheme(config, window) for window in dict.fromkeys(self.windows))
         self.last_norm = None if config.norm_place == "post" else make_norm(config)
         self.last_dropout = Dropout(config.final_dropout, config.hidden_size, place + _LAST)
 
@@ -123,15 +122,14 @@ class Transformer(nn.Module):
     def _states(self, tokens: Flat, cache: Cache | None, memory: Memory | None) -> Iterator[Tensor]:
         hidden = self.embeddings(tokens)
         yield hidden
-        before = None if cache is None else cache.before(tokens.runs)
-        reaches = [scheme(tokens, before, hidden) for scheme in self.schemes]
+        before = None if cache is None else cache.read(tokens.runs)
+        found = (scheme(tokens, before, hidden) for scheme in self.schemes)
+        reaches: dict[int | None, Reach] = dict(zip(dict.fromkeys(self.windows), found, strict=True))
         shared = self.config.layers // len(self.blocks) if self.blocks else 1
-        for n, scheme in enumerate(self.scheme_of):
+        for n, window in enumerate(self.windows):
             state = None if cache is None else cache.layers[n]
-            hidden = self.blocks[n // shared](hidden, reaches[scheme], state, memory)
+            hidden = self.blocks[n // shared](hidden, reaches[window], state, memory)
             yield hidden
-        if cache is not None:
-            cache.read(tokens.runs)
 
 
 class EncoderDecoder(nn.Module):
@@ -184,8 +182,7 @@ def initialize(module: nn.Module, config: ModelConfig, seed: int) -> None:
 
 def _spread(name: str, parameter: Tensor, config: ModelConfig) -> Tensor | float:
     """The standard deviation of a matrix's first weights, one number or one for each row."""
-    spread = config.initializer_range
-    truncated = config.initializer == "truncated"
+    spread, truncated = config.initializer_range, config.initializer == "truncated"
     if truncated and name == "head.output.weight":
         return float(config.hidden_size**-0.5)
     if truncated or config.initializer == "depth_scaled":
