@@ -334,7 +334,8 @@ def _times(
     parts = {
         **{name: seconds / share for name, seconds in trial.answering_seconds.items()},
         "steps": in_steps,
-        "validation": looks * looked,
+        # Behind its last step a fine-tuning looks once more, at how sure its answers are.
+        "validation": (looks + (prepared.validations is None)) * looked,
         "checkpoints": saves * trial.checkpoint_seconds,
         "making ready": trial.ready_seconds,
     }
