@@ -78,6 +78,7 @@ def settle_finetuning(
 ) -> tuple[FinetuneConfig, float]:
     """The same of a fine-tuning, of which only the length is chosen: its model is what it starts from."""
     from myna.planning.prepared import prepare
+    from myna.planning.trial import answer
 
     config = recipe.finetune[name]
     if not (folder / FILE).exists():
@@ -85,8 +86,10 @@ def settle_finetuning(
         with tempfile.TemporaryDirectory(prefix="myna-budget-") as scratch:
             brief = config.model_copy(update={"steps": 1})
             prepared = prepare(_with(recipe, "finetune", name, brief), run, f"finetune.{name}", Path(scratch))
-            ready = time.monotonic() - began
-            token_seconds, look = _speed(prepared, min(_MEASURED_SHARE * budget, _MEASURED_SECONDS))
+            ready, share = time.monotonic() - began, min(_MEASURED_SHARE * budget, _MEASURED_SECONDS)
+            # A teacher answers before the first step, and the steps have what is left.
+            ready += sum(answer(prepared, share / 4).values())
+            token_seconds, look = _speed(prepared, share)
         epoch_tokens = int(prepared.items.lengths.sum())
         # One look at the validation split at the end of each epoch.
         tokens = max(budget - (time.monotonic() - began) - ready, 0) / (token_seconds + look / epoch_tokens)

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from myna.model.heads import LANGUAGE_KINDS, LanguageHead, Model
 from myna.objectives.losses import CHUNK_ROWS
 from myna.objectives.protocol import Batch, Objective
+from myna.planning.answering import Answers, weights_of
 from myna.training.batches import total_counts
 from myna.training.optimizers import make_optimizer
 from myna.training.recompute import recomputing
@@ -82,6 +83,15 @@ def step_memory(model: Model, objective: Objective, config: TrainingConfig, batc
     return StepMemory(
         weights, gradients, state, activations, min(loss, activations), CHECKPOINT_COPIES * max(weights, state)
     )
+
+
+def answering_memory(answers: Answers) -> int:
+    """The bytes of a model that answers, which was made :func:`without_memory`, and of its tensors meanwhile."""
+    largest = max(answers.batches(), key=lambda batch: batch.size)
+    with without_memory(), _Lives() as lives, torch.inference_mode():
+        answers.task.outputs(answers.model, largest)
+    taken: int = weights_of(answers.model) + lives.peak
+    return taken
 
 
 def _loss_bytes(model: Model, batch: Batch) -> int:

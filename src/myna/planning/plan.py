@@ -20,7 +20,7 @@ from myna.objectives.protocol import Batch
 from myna.planning.budget import settle_finetuning, settle_pretraining, settled
 from myna.planning.datasheets import DataSheet
 from myna.planning.laws import supported_weights
-from myna.planning.memory import StepMemory, parameters_of, step_memory, without_memory
+from myna.planning.memory import StepMemory, answering_memory, parameters_of, step_memory, without_memory
 from myna.planning.prepared import Prepared, prepare
 from myna.planning.sample import sample_run
 from myna.planning.trial import Trial, batches_of, steps_of
@@ -44,7 +44,10 @@ _SMALLEST_MICRO_BATCH = 64
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak of a training's process, by part; ``measured`` says that their sum was, else it is computed."""
+    """Bytes at the peak of a training's process, by part; ``measured`` says that their sum was, else it is computed.
+
+    ``answering`` is what a teacher, or the like, takes before the first step, when there are weights alone.
+    """
 
     process: int
     weights: int
@@ -56,6 +59,7 @@ class Memory:
     peak: int
     room: int | None
     measured: bool
+    answering: int = 0
 
     @property
     def fits(self) -> bool:
@@ -160,12 +164,16 @@ def plan_training(
     largest = _largest(samples)
     tensors = step_memory(model, objective, config, largest)
     room = gpu.room if gpu else available_bytes()
-    guess = _computed(tensors, room, gpu)
+    with without_memory():
+        answers = {name: make() for name, make in prepared.answering.items()}
+    answering = max(map(answering_memory, answers.values()), default=0)
+    guess = _computed(tensors, room, gpu, answering)
     trial = None
     if gpu is None and guess.fits:
         trial = _measured(resolved, run, key, seconds, scratch, exact)
-    memory = guess if trial is None else _from_trial(tensors, trial, room)
-    parts, machine = _times(prepared, steps, flops, epoch_tokens, share, trial, gpu)
+    memory = guess if trial is None else _from_trial(tensors, trial, room, answering)
+    before = sum(each.flops() for each in answers.values()) / share
+    parts, machine = _times(prepared, steps, flops, before, epoch_tokens, share, trial, gpu)
     parameters = parameters_of(model, objective)
     words = [p.numel() for name, p in parameters.items() if name.endswith("words.weight")]
     return Training(
@@ -253,14 +261,14 @@ def _largest(steps: Sequence[Sequence[Batch]]) -> list[Batch]:
     return ordered[-min(2, max(map(len, steps))) :]
 
 
-def _computed(tensors: StepMemory, room: int | None, gpu: DataSheet | None) -> Memory:
+def _computed(tensors: StepMemory, room: int | None, gpu: DataSheet | None, answering: int) -> Memory:
     process = 0 if gpu else _PROCESS_BYTES
     held = 1.0 if gpu else _HELD
     # A checkpoint of a model on a GPU is made in the memory of the machine.
     checkpoint = 0 if gpu else tensors.checkpoint
     activations, loss = round(tensors.activations * held), round(tensors.loss * held)
     still = tensors.weights + tensors.gradients + tensors.optimizer
-    peak = process + still + max(activations, checkpoint)
+    peak = process + max(still + max(activations, checkpoint), tensors.weights + round(answering * held))
     return Memory(
         process,
         tensors.weights,
@@ -272,16 +280,17 @@ def _computed(tensors: StepMemory, room: int | None, gpu: DataSheet | None) -> M
         peak,
         room,
         False,
+        answering,
     )
 
 
-def _from_trial(tensors: StepMemory, trial: Trial, room: int | None) -> Memory:
+def _from_trial(tensors: StepMemory, trial: Trial, room: int | None, answering: int) -> Memory:
     """The parts as computed, and what the process held: what is left beside the still parts is that of a step."""
     still = tensors.weights + tensors.gradients + tensors.optimizer
     left = max(trial.peak_bytes - trial.process_bytes - still, 0)
     loss = min(tensors.loss, left)
     parts = (trial.process_bytes, tensors.weights, tensors.gradients, tensors.optimizer, left - loss, loss)
-    return Memory(*parts, tensors.checkpoint, trial.peak_bytes, room, True)
+    return Memory(*parts, tensors.checkpoint, trial.peak_bytes, room, True, answering)
 
 
 def _measured(resolved: Path, run: Path, key: str, seconds: float, scratch: Path, exact: bool) -> Trial | None:
@@ -301,6 +310,7 @@ def _times(
     prepared: Prepared,
     steps: int,
     flops: float,
+    before: float,
     epoch_tokens: int,
     share: float,
     trial: Trial | None,
@@ -310,24 +320,30 @@ def _times(
     config = prepared.config
     again = 4 / 3 if config.recompute else 1.0
     if gpu is not None:
-        return {"steps": flops * steps * again / gpu.flops}, f"{gpu.name}, {gpu.number}, by its data sheet"
+        return _by_rate(flops * steps * again, before, gpu.flops), f"{gpu.name}, {gpu.number}, by its data sheet"
     if trial is None:
         from myna.training.machine import matrix_gflops
 
         rate = matrix_gflops() * 1e9 * _SHARE_OF_RATE
-        return {"steps": flops * steps * again / rate}, "this machine, by its matrix rate alone"
+        return _by_rate(flops * steps * again, before, rate), "this machine, by its matrix rate alone"
     looks = prepared.validations or max(1, round(steps * config.batch_tokens / epoch_tokens))
     in_steps = steps * trial.step_seconds
     saves = looks + int(in_steps / config.checkpoint_seconds if config.checkpoint_seconds else steps)
     # Of a fine-tuning the whole split is looked at; of a pre-training so much of it as is enough.
     looked = trial.validation_seconds / (share if prepared.validations is None else 1.0)
     parts = {
+        **{name: seconds / share for name, seconds in trial.answering_seconds.items()},
         "steps": in_steps,
-        "validation": looks * looked,
+        # Behind its last step a fine-tuning looks once more, at how sure its answers are.
+        "validation": (looks + (prepared.validations is None)) * looked,
         "checkpoints": saves * trial.checkpoint_seconds,
         "making ready": trial.ready_seconds,
     }
     return parts, "this machine"
+
+
+def _by_rate(flops: float, before: float, rate: float) -> dict[str, float]:
+    return {"steps": flops / rate, **({"answers before them": before / rate} if before else {})}
 
 
 def _disk(tensors: StepMemory, keep: int, run: Path, recipe: Recipe, key: str, share: float) -> dict[str, int]:
@@ -338,7 +354,7 @@ def _disk(tensors: StepMemory, keep: int, run: Path, recipe: Recipe, key: str, s
         folders = [run / "tokens" / f"{corpus}-{config.tokenizer}" for corpus in config.corpus]
         size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
         disk["tokens"] = round(size / share)
-    elif recipe.finetune[name].task:
+    else:
         disk["best weights"] = tensors.weights
     return disk
 
@@ -357,7 +373,7 @@ def _remedies(
         for parameter in parameters_of(prepared.model, prepared.objective).values():
             parameter.grad = None
         found = step_memory(prepared.model, prepared.objective, changed, batches)
-        return _computed(found, memory.room, gpu).peak
+        return _computed(found, memory.room, gpu, memory.answering).peak
 
     sizes = [usual >> n for n in range(1, 20)]
     for recompute in (False, True) if not config.recompute else (True,):

@@ -6,9 +6,9 @@ be: its description is enough. Nothing is written but into a scratch folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from myna.ledger import Ledger
 from myna.model.config import ModelConfig
 from myna.model.heads import LANGUAGE_KINDS, Model, build
 from myna.objectives.protocol import Batch, Items, Objective
+from myna.planning.answering import Answering, Answers, as_if_taught, in_folder
 from myna.planning.budget import settled
 from myna.presets import model_config
 from myna.pretraining import (
@@ -37,8 +38,8 @@ from myna.pretraining import (
 from myna.recipe import Recipe
 from myna.recipe_references import described_model
 from myna.tasks import find_task
-from myna.tasks.examples import choose, read_splits
-from myna.tasks.task import Adjustable, Writes
+from myna.tasks.examples import Example, Splits, choose, read_splits
+from myna.tasks.task import Adjustable, Task, Writes
 from myna.tokens.special import with_special_tokens
 from myna.tokens.store import TokenStore
 from myna.tokens.tokenizer import Tokenizer
@@ -58,6 +59,7 @@ class Prepared:
 
     ``validation_tokens`` are those of a whole look at the validation split and ``validations`` how many looks there
     are (None: one at the end of each epoch); ``look(n)`` gives the work of the n-th part of one, and its tokens.
+    ``answering`` are the models that answer its texts before it begins, by what they are to it.
     """
 
     model: Model
@@ -68,6 +70,7 @@ class Prepared:
     validation_tokens: int
     validations: int | None
     look: Callable[[int], Look]
+    answering: Mapping[str, Answering] = field(default_factory=dict)
 
     @property
     def manner(self) -> Manner:
@@ -123,20 +126,18 @@ def _pretraining(recipe: Recipe, run: Path, config: PretrainConfig, scratch: Pat
 
 
 def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) -> Prepared:
-    seed = recipe.seed if config.seed is None else config.seed
-    kind, ledger = find_task(config.task), Ledger()
-    splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, ledger)
-    trained = choose(splits.train, config.training_examples or len(splits.train), seed)
-    tokenizer = Tokenizer.open(_tokenizer_folder(recipe, run, config))
-    blank = config.model_copy(update={"from_scratch": True})
-    origin = _origin(recipe, run, config, tokenizer, exact)
-    model = made_for(kind, origin, splits.names, blank, seed, run)
-    task = kind(tokenizer, model.labels, model.config.maximum_length)
-    if isinstance(task, Adjustable):
-        task.adjust(config, trained, model)
+    seed, ledger = recipe.seed if config.seed is None else config.seed, Ledger()
+    splits, trained, model, task = _learner(recipe, run, config, exact)
     let_learn(model, config, seed)
     items = task.items(trained, config.too_long, ledger)
     judged = task.items(splits.validation, "window", Ledger())
+    read = [*trained, *splits.validation]
+    answering: dict[str, Answering] = {}
+    if config.summarizer is not None:
+        answering["the summarizer"] = partial(_answers, recipe, run, config.summarizer, read, exact)
+    if config.teacher_name is not None:
+        answering["the teacher"] = partial(_answers, recipe, run, config.teacher_name, trained, exact)
+        items = as_if_taught(items, task.labels)
 
     def look(part: int) -> Look:
         few = splits.validation[part * _EXAMPLES : (part + 1) * _EXAMPLES]
@@ -146,7 +147,36 @@ def _finetuning(recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool) 
             return lambda: writer.validate(model, own, BATCH_TOKENS), int(own.lengths.sum())
         return lambda: task.metrics(few, predictions(model, task, own)), int(own.lengths.sum())
 
-    return Prepared(model, task, items, config, seed, int(judged.lengths.sum()), None, look)
+    return Prepared(model, task, items, config, seed, int(judged.lengths.sum()), None, look, answering)
+
+
+def _learner(
+    recipe: Recipe, run: Path, config: FinetuneConfig, exact: bool
+) -> tuple[Splits, Sequence[Example], Model, Task]:
+    """The examples of a fine-tuning and those of them that it learns from, its model, and its task."""
+    seed = recipe.seed if config.seed is None else config.seed
+    kind = find_task(config.task)
+    splits = read_splits(Corpus.open(run / "corpus" / config.corpus), kind, Ledger())
+    trained = choose(splits.train, config.training_examples or len(splits.train), seed)
+    tokenizer = Tokenizer.open(_tokenizer_folder(recipe, run, config))
+    blank = config.model_copy(update={"from_scratch": True})
+    origin = _origin(recipe, run, config, tokenizer, exact)
+    model = made_for(kind, origin, splits.names, blank, seed, run)
+    task = kind(tokenizer, model.labels, model.config.maximum_length)
+    if isinstance(task, Adjustable):
+        task.adjust(config, trained, model)
+    return splits, trained, model, task
+
+
+def _answers(recipe: Recipe, run: Path, name: str, examples: Sequence[Example], exact: bool) -> Answers:
+    """What a ``[finetune]`` table makes, or what lies in a folder, before the examples that it answers."""
+    if name in recipe.finetune:
+        *_, model, task = _learner(recipe, run, recipe.finetune[name], exact)
+    else:
+        # The best of several seeds has no table of its own where they stand one by one.
+        kept = run / "finetune" / name / "model"
+        model, task = in_folder(kept if kept.is_dir() else Path(name))
+    return Answers(model, task, examples)
 
 
 def _tokenizer_folder(recipe: Recipe, run: Path, config: FinetuneConfig) -> Path:

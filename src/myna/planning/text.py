@@ -93,6 +93,8 @@ def _memory_rows(memory: Memory) -> Iterator[list[str]]:
         "the process with torch": memory.process,
     }
     yield from (["", _bytes(part), name] for name, part in parts.items() if part)
+    if memory.answering:
+        yield ["", _bytes(memory.answering), "what answers before the first step, beside the weights alone"]
     if memory.checkpoint > memory.activations + memory.loss:
         yield ["", _bytes(memory.checkpoint), "a checkpoint while it is made, instead of activations and logits"]
 

@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,8 @@ _VALIDATION_SHARE = 0.2
 class Trial:
     """What was measured: seconds of a step, of a whole look at the validation split, of writing a checkpoint, and of
     making all ready; the matrix rate meanwhile. ``process_bytes`` is what the process held before the model was made,
-    ``peak_bytes`` what it held at most. ``steps`` were taken, of ``tokens`` tokens in all.
+    ``peak_bytes`` what it held at most. ``steps`` were taken, of ``tokens`` tokens in all. ``answering_seconds`` are
+    those of all answers of a teacher and the like, by name.
     """
 
     steps: int
@@ -58,6 +59,7 @@ class Trial:
     matrix_gflops: float
     process_bytes: int
     peak_bytes: int
+    answering_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def steps_of(prepared: Prepared) -> Iterator[NDArray[np.int64]]:
@@ -173,6 +175,25 @@ def _validation(prepared: Prepared, seconds: float) -> float:
     return statistics.median(paces[1:] or paces) * prepared.validation_tokens if paces else 0.0
 
 
+def answer(prepared: Prepared, seconds: float) -> dict[str, float]:
+    """The seconds of all that is answered before the training begins, by who answers.
+
+    By the median of as many parts as there is time for, one at least. Each who answers is gone behind the answers.
+    """
+    found = {}
+    for name, make in prepared.answering.items():
+        answers, paces, began = make(), list[float](), time.monotonic()
+        while not paces or time.monotonic() - began < seconds:
+            started = time.monotonic()
+            work, count = answers.part(len(paces))
+            if not count:
+                break
+            work()
+            paces.append((time.monotonic() - started) / count)
+        found[name] = statistics.median(paces) * len(answers.examples) if paces else 0.0
+    return found
+
+
 def _restore_best(prepared: Prepared, scratch: Path) -> None:
     """Keeps weights and takes them up again, as a fine-tuning does at its end: a file that is read is memory too."""
     parameters = parameters_of(prepared.model, prepared.objective)
@@ -186,13 +207,14 @@ def main(recipe: str, run: str, key: str, seconds: str, scratch: str, exact: str
     process, began = resident_bytes(), time.monotonic()
     prepared = prepare(described, Path(run), key, Path(scratch), exact == "exact")
     ready = time.monotonic() - began
+    answered = answer(prepared, float(seconds) / 4)
     # As in the loop: what making ready has freed by now went back to the system, what steps free does not.
     use_settings(prepared.manner.threads)
     measured = measure(prepared, float(seconds))
     if prepared.validations is None:
         _restore_best(prepared, Path(scratch))
     memory = {"process_bytes": process, "peak_bytes": peak_bytes()}
-    print(json.dumps({**measured, "ready_seconds": ready, **memory}), flush=True)
+    print(json.dumps({**measured, "ready_seconds": ready, **memory, "answering_seconds": answered}), flush=True)
 
 
 if __name__ == "__main__":
