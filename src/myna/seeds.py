@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
     from myna.recipe import Recipe
 
-VERSION = 1
+VERSION = 2
 # What of a training's folder says how far it was, and is nobody's but its own.
 _ITS_OWN = ("checkpoints", "started.json", "stage.json")
 
@@ -83,8 +83,9 @@ def gather_scores(judged: Mapping[int, Path], chosen: Path, folder: Path) -> Led
     """The scores of the model in ``chosen``, and beside each what all seeds have: their mean, lowest and highest."""
     kept = files.read_object(chosen / "seeds.json")["kept"]
     scores = {seed: files.read_object(place / "scores.json") for seed, place in judged.items()}
-    for name in ("details.json", "predictions.jsonl"):
-        shutil.copyfile(judged[kept] / name, folder / name)
+    for name in ("details.json", "predictions.jsonl", "contamination.jsonl"):
+        if (judged[kept] / name).is_file():  # The last only where the model was pre-trained in the same run.
+            shutil.copyfile(judged[kept] / name, folder / name)
     whole = {metric: {**entry, "seeds": _all(metric, scores, kept)} for metric, entry in scores[kept].items()}
     files.write_json(folder / "scores.json", whole)
     return Ledger()

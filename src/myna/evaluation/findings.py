@@ -105,12 +105,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of a model with its baselines, the best first; ``low`` and ``high`` are the ends of the track."""
+    """A metric of a model with its baselines, the best first; ``low`` and ``high`` are the ends of the track.
+
+    ``seeds`` is what several trainings have, that of the model among them; empty where there is one.
+    """
 
     metric: str
     name: str
     better: str
     examples: str
+    seeds: str
     rows: tuple[Row, ...]
     low: str
     high: str
@@ -220,10 +224,17 @@ def score(metric: str, entry: Mapping[str, Any], say: Phrase) -> Score:
         named(say, "metric", metric),
         say("higher" if read.higher else "lower"),
         say("examples", count=f"{entry.get('examples', 0):,}"),
+        _seeds(entry["seeds"], read, say) if "seeds" in entry else "",
         rows,
         read.text(back(low)),
         read.text(back(high)),
     )
+
+
+def _seeds(seeds: Mapping[str, Any], read: Manner, say: Phrase) -> str:
+    """Mean, least and greatest of several trainings that differ by their seed."""
+    mean, low, high = (read.text(seeds[key]) for key in ("mean", "low", "high"))
+    return say("seeds", count=len(seeds["values"]), mean=mean, low=low.removesuffix(PERCENT), high=high)
 
 
 def _compare(model: ModelFacts, metric: str, say: Phrase) -> tuple[Verdict, str]:

@@ -133,6 +133,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "value": ("Value", "成绩"),
     "interval": ("95\u202f% interval", "95\u202f% 区间"),
     "examples": ("{count} examples", "{count} 个样例"),
+    "seeds": ("{count} seeds: mean {mean}, {low} – {high}", "{count} 个随机种子：均值 {mean}，{low} – {high}"),
     "facts": (
         "{parameters} parameters · {tokens} tokens · {steps} steps · {time}",
         "{parameters} 个参数 · {tokens} 个词片 · {steps} 步 · {time}",

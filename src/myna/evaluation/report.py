@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from myna.evaluation.phrases import Phrase
     from myna.evaluation.reliance import Reliance
 
-VERSION = 2
+VERSION = 3
 # More classes than this make no table that can be read.
 _MOST_CLASSES = 24
 
