@@ -209,7 +209,14 @@ def test_every_kind_of_answer_is_compared(tmp_path: Path, line: Any, changed: An
 def judged_texts(folder: Path, said: list[str], scores: tuple[str, ...], source: str, **more: Any) -> Path:
     """Texts that were written where ``今天天气好0`` and so on were expected, with figures that stand beside them."""
     lines = [
-        {"id": str(n), "source": source and f"{source}{n}", "target": f"今天天气好{n}", "predicted": text, **more}
+        {
+            "id": str(n),
+            "source": source and f"{source}{n}",
+            "target": f"今天天气好{n}",
+            "predicted": text,
+            "tokens": 4,
+            **more,
+        }
         for n, text in enumerate(said)
     ]
     entry = {"value": 0.5, "low": 0.4, "high": 0.6, "examples": len(said)}
@@ -249,6 +256,25 @@ def test_texts_by_themselves_are_compared_by_their_bits_and_copies_stand_side_by
     text = describe([found])
     assert "no figures of each text are kept" in text
     assert "the second is better" in text
+
+
+def test_bits_are_compared_on_the_texts_that_both_windows_hold(tmp_path: Path) -> None:
+    names = ("bits_per_character", "rouge_l_new")
+    said = [f"今天天气好{n}" for n in range(40)]
+    sides = [judged_texts(tmp_path / f"{bits}", said, names, "", bits=bits) for bits in (6.0, 3.0)]
+    for side, held in zip(sides, (range(30), range(10, 40)), strict=True):
+        lines = [json.loads(line) for line in (side / "predictions.jsonl").read_text().splitlines()]
+        write(
+            side / "predictions.jsonl", [line if n in held else {**line, "bits": None} for n, line in enumerate(lines)]
+        )
+        entries = json.loads((side / "scores.json").read_text())
+        (side / "scores.json").write_text(
+            json.dumps({**entries, "rouge_l_new": {"value": 0.5, "examples": held.start}})
+        )
+    (found,) = compare([sides[0]], [sides[1]])
+    values = [found["scores"]["bits_per_character"][side]["value"] for side in ("first", "second")]
+    assert values == pytest.approx([bits * 20 / sum(len(text) for text in said[10:30]) for bits in (6, 3)])
+    assert "rouge_l_new" not in found["scores"]  # Each is of other texts: of those unlike its own training's.
 
 
 def test_numbers_have_no_right_and_wrong(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def _compared(first: Side, second: Side, seed: int) -> dict[str, Any]:
         metric = measured[0][name][0]
         sides = [[each[name][1] for each in some] for some in (measured[: len(first)], measured[len(first) :])]
         scores[name] = _score(metric, sides[0], sides[1], seed)
-    # What cannot be counted of the lines alone, as copies from training.
-    rest = [name for name in written if name not in scores]
+    # What cannot be counted of the lines alone, as copies from training; not what is of other texts for each model, as
+    # a score of those unlike its training's.
+    rest = [name for name in written if name not in scores and _as_many(name, everyone)]
     scores |= _by_scores(first, second, rest)["scores"] if rest else {}
     facts |= {"texts": len(texts[0]), "scores": scores, "settings": settings}
     if len(everyone) == 2 and kind.right is not None:
@@ -120,11 +121,10 @@ def _same_texts(first: Predicted, other: Predicted) -> None:
 
 
 def _by_text(lines: Sequence[Line]) -> Iterator[tuple[Hashable, tuple[int, Line]]]:
-    """Each line, with its number, by what was asked: the text, its pair, its words, and the how-manieth such it is."""
+    """Each line, with its number, by what was asked, and the how-manieth such it is."""
     seen: Counter[Hashable] = Counter()
     for number, line in enumerate(lines, 1):
-        tokens = line.get("tokens")
-        asked = (asked_of(line), line.get("pair"), tuple(tokens) if isinstance(tokens, list) else ())
+        asked = asked_of(line)
         seen[asked] += 1
         yield (*asked, seen[asked]), (number, line)
 
@@ -165,13 +165,17 @@ def _summary(values: list[float]) -> dict[str, Any]:
     return {**interval, "least": min(values), "most": max(values), "runs": values}
 
 
+def _as_many(name: str, everyone: Side) -> bool:
+    return len({each.scores[name].get("examples") for each in everyone}) == 1
+
+
 def _by_scores(first: Side, second: Side, names: Sequence[str]) -> dict[str, Any]:
     """The scores of these names as they were written, side by side, where they cannot be counted anew."""
     everyone = [*first, *second]
     scores = {}
     for name in names:
         entries = [each.scores[name] for each in everyone]
-        if len({entry.get("examples") for entry in entries}) > 1:
+        if not _as_many(name, everyone):
             what = f"this was judged on other texts than {everyone[0].path}"
             raise InputError(
                 what, where=everyone[-1].path, remedy="compare models that were judged on the same test data"

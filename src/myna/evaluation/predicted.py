@@ -64,10 +64,13 @@ def is_counted(predicted: Predicted) -> bool:
     return _find_kind(predicted) is not None
 
 
-def asked_of(line: Line) -> Any:
-    """The text that was asked about, or the source of what was to be written; a text by itself is its own."""
-    text = line.get("text", line.get("source"))
-    return line["target"] if text == "" and "target" in line else text
+def asked_of(line: Line) -> tuple[Any, Any, tuple[Any, ...]]:
+    """What a model was asked: the text, or the source of what was to be written (a text by itself is its own); its
+    pair; its words."""
+    text, words = line.get("text", line.get("source")), line.get("tokens")
+    text = line["target"] if text == "" and "target" in line else text
+    # Of a text that was written ``tokens`` is how many the model took.
+    return text, line.get("pair"), tuple(words) if isinstance(words, list) else ()
 
 
 def _find_kind(predicted: Predicted) -> Kind | None:
@@ -96,8 +99,9 @@ def _is_whole(line: Any, kind: Kind) -> bool:
     try:
         both = kind.truth(line), kind.said(line)
         paired = kind.key != "tags" or len(line["tags"]) == len(line["predicted"])
-        hash((line.get("pair"), *line.get("tokens", ()), *both))
-        return paired and isinstance(asked_of(line), str) and isinstance(line.get("scores", {}), Mapping)
+        asked = asked_of(line)
+        hash((asked, both))
+        return paired and isinstance(asked[0], str) and isinstance(line.get("scores", {}), Mapping)
     except (TypeError, KeyError, ValueError, AttributeError):
         return False
 
@@ -241,7 +245,7 @@ def _places(text: str, words: Sequence[str]) -> frozenset[metrics.SpanTuple]:
 
 def _answers(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = [line["answers"] for line in models[0]]
-    found = []
+    found: list[Measured] = []
     for lines in models:
         matched = metrics.answer_match(expected, [line["predicted"] for line in lines])
         found.append(
@@ -261,13 +265,17 @@ def _texts(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Mea
     """The figures that were written of them; of files alone those that any text has beside the one expected."""
     names = [name for name in written if name in texts.FIGURES] or ([] if written else ["rouge_l", "exact_match"])
     expected = [line["target"] for line in models[0]]
-    characters = np.array([len(text) for text in expected], np.float64)
+    # Those that every model's window holds whole: of another text a model's bits are of its beginning, and not written.
+    held = [
+        n for n, lines in enumerate(zip(*models, strict=True)) if all(isinstance(of.get("bits"), float) for of in lines)
+    ]
+    characters = np.array([len(expected[n]) for n in held], np.float64)
     found: list[Measured] = []
     for lines in models:
         said = [line["predicted"] for line in lines]
         measured: Measured = {}
-        if "bits_per_character" in written and all(isinstance(line.get("bits"), float) for line in lines):
-            bits = np.array([line["bits"] for line in lines], np.float64)
+        if "bits_per_character" in written and held:
+            bits = np.array([lines[n]["bits"] for n in held], np.float64)
             measured["bits_per_character"] = (metrics.bits_per_character, np.stack([bits, characters], 1))
         figures = texts.figures_of(names, expected, said)
         measured |= {name: (metric, counts) for name, (counts, metric) in figures.items()}
