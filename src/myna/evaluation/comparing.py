@@ -145,8 +145,12 @@ def _score(metric: Metric, first: list[Statistics], second: list[Statistics], se
         result: metrics.Floats = metric(sums).mean(-1)
         return result
 
-    apart = difference(np.stack(second, 1), np.stack(first, 1), mean, seed).to_dict()
-    entry: dict[str, Any] = {"first": _summary(values[0]), "second": _summary(values[1]), "difference": apart}
+    sides = [np.stack(side, 1) for side in (first, second)]
+    entry: dict[str, Any] = {
+        name: {**_summary(each), "over_texts": bootstrap(side, mean, seed).to_dict()}
+        for name, each, side in zip(("first", "second"), values, sides, strict=True)
+    }
+    entry["difference"] = difference(sides[1], sides[0], mean, seed).to_dict()
     if min(len(first), len(second)) > 1:
         over, p = between_runs(values[1], values[0])
         entry["over_runs"] = {**over.to_dict(), "p": p}
