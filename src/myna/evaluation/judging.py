@@ -92,6 +92,7 @@ def evaluate_task(
         trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
     simple = Simple(trained, corpus, every, ledger, thorough=bool(config.thorough))
     scores, details = _judge(loaded, tested, said, seed, simple)
+    scores.say_learned_from(simple.learned_from)
     details |= _sureness(loaded, tested, said)
     if scores.main is not None:
         details["slices"] = slices(tested, scores.main)
