@@ -99,7 +99,10 @@ def test_the_best_of_equals_is_the_first_and_scores_have_their_range(tmp_path: P
         (trained[seed] / "model").mkdir(parents=True)
         judged[seed].mkdir()
         (trained[seed] / "model/myna.json").write_text(json.dumps({"best": {"step": 1, "score": validation}}))
-        (judged[seed] / "scores.json").write_text(json.dumps({"accuracy": {"value": test, "low": 0, "high": 1}}))
+        entry = {"value": test, "low": 0, "high": 1}
+        # What is of the texts alone that are unlike training's is not there where all are.
+        entries = {"accuracy": entry} if seed == 3 else {"accuracy": entry, "rouge_l_new": entry}
+        (judged[seed] / "scores.json").write_text(json.dumps(entries))
         for name in ("details.json", "predictions.jsonl", "contamination.jsonl"):
             (judged[seed] / name).write_text(str(seed))
     for name in ("chosen", "scores"):
@@ -109,6 +112,7 @@ def test_the_best_of_equals_is_the_first_and_scores_have_their_range(tmp_path: P
     told = scores(tmp_path / "scores")["accuracy"]
     values = {"1": 0.25, "2": 0.5, "3": 1.0}
     assert told["seeds"] == {"mean": 1.75 / 3, "low": 0.25, "high": 1.0, "kept": 2, "values": values}
+    assert scores(tmp_path / "scores")["rouge_l_new"]["seeds"]["values"] == {"1": 0.25, "2": 0.5}
     copied = [(tmp_path / f"scores/{name}").read_text() for name in ("details.json", "contamination.jsonl")]
     assert (told["value"], copied) == (0.5, ["2", "2"])
 

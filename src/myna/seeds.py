@@ -121,6 +121,6 @@ def gather_scores(judged: Mapping[int, Path], chosen: Path, folder: Path) -> Led
 
 
 def _all(metric: str, scores: Mapping[int, Mapping[str, Any]], kept: int) -> dict[str, Any]:
-    values = {str(seed): entries[metric]["value"] for seed, entries in scores.items()}
+    values = {str(seed): entries[metric]["value"] for seed, entries in scores.items() if metric in entries}
     low, high = min(values.values()), max(values.values())
     return {"mean": sum(values.values()) / len(values), "low": low, "high": high, "kept": kept, "values": values}
