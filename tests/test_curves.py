@@ -140,6 +140,19 @@ def test_of_several_seeds_stand_the_mean_and_what_other_seeds_would_change(tmp_p
     assert "simple" not in point
 
 
+def test_a_simple_method_stands_in_a_curve_where_every_seed_has_it(tmp_path: Path) -> None:
+    for name, metrics in (("s1", 2), ("s2", 2), ("p1", 2), ("p2", 1)):
+        judged(tmp_path / name, [True, False])
+        entry = {"value": 0.5, "low": 0, "high": 1, "baselines": {"majority": {"value": metrics / 4}}}
+        scores = dict(list({"accuracy": entry, "rouge_l_new": entry}.items())[:metrics])
+        (tmp_path / name / "scores.json").write_text(json.dumps(scores))
+    (tmp_path / "to").mkdir()
+    compare_points([Point(100, ("s1", "s2"), ("p1", "p2"))], "p1", tmp_path, tmp_path / "to", 1)
+    scores = read(tmp_path / "to/scores.json")
+    assert scores["accuracy"]["curve"][0]["simple"] == {"method": "majority", "value": 0.375}
+    assert scores["rouge_l_new"]["curve"] == []
+
+
 def test_where_nothing_was_judged_nothing_is_compared(tmp_path: Path) -> None:
     for name, content in (("scores.json", "{}"), ("details.json", "{}"), ("predictions.jsonl", "")):
         (tmp_path / name).write_text(content)

@@ -134,8 +134,8 @@ def copy_judging(judged: Path, folder: Path) -> None:
 def compare_points(points: Sequence[Point], kept: str, judged: Path, folder: Path, seed: int) -> Ledger:
     """The scores of the ``kept`` model, and in each the ``curve``: of each point both scores and their difference.
 
-    ``judged`` has a folder for each training. A score whose statistics are not kept, as of written texts, has its
-    values side by side, without a test. Nothing is compared where nothing was judged.
+    ``judged`` has a folder for each training. A score whose statistics are not kept, as of vectors, has its values
+    side by side, without a test. Nothing is compared where nothing was judged.
     """
     copy_judging(judged / kept, folder)
     scores = files.read_object(judged / kept / "scores.json")
@@ -171,7 +171,9 @@ def _simple(scores: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
     found = {}
     for metric in scores[0]:
-        by_seed = [each[metric]["baselines"] for each in scores]
+        by_seed = [each[metric]["baselines"] for each in scores if metric in each]
+        if len(by_seed) < len(scores):  # With other examples nothing may be unlike them.
+            continue
         means = {
             method: sum(each[method]["value"] for each in by_seed) / len(by_seed)
             for method in by_seed[0]
