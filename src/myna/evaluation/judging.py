@@ -44,7 +44,7 @@ from myna.tasks.writing import Written
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-VERSION = 4
+VERSION = 5
 # What the simple methods learn from: enough that more changes little, and they stay a matter of seconds.
 BASELINE_CHARACTERS = 20_000_000
 # A task of somebody else's is judged by its own metrics, anew for each draw.

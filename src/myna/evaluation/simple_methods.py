@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from myna.corpus.document import Corpus, Span
 from myna.corpus.sentences import Bounds
 from myna.evaluation import baselines, metrics, text_baselines
-from myna.evaluation.linear_crf import MOST_SENTENCES, linear_crf
+from myna.evaluation.linear_crf import MOST_UNITS, linear_crf
 from myna.evaluation.ngrams import CharacterNgrams
 from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
 from myna.ledger import Ledger
@@ -97,7 +97,7 @@ class Simple:
 
     def _linear_crf(self, cut: Sequence[Sequence[Sequence[str]]], tags: Sequence[Sequence[str]]) -> list[list[str]]:
         """The tags that a linear CRF gives the units of the second of two, which has learned from the first."""
-        most = _THOROUGH * MOST_SENTENCES if self.thorough else MOST_SENTENCES
+        most = MOST_UNITS * (_THOROUGH if self.thorough else 1)
         found, self.learned_from["linear_crf"] = linear_crf(cut[0], tags, cut[1], most)
         self.ledger.note("sentences that the linear CRF learned from", self.learned_from["linear_crf"])
         return found
