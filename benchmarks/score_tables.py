@@ -125,9 +125,9 @@ ROWS = {
         example(
             "labels-curve",
             *(
-                (f"{labels:,} labels, {start}", f"{name}-{labels}", "accuracy")
+                (f"{labels:,} labels, {start}", f"labels-{labels}{end}", "accuracy")
                 for labels in (100, 300, 1000, 3000)
-                for name, start in (("pretrained", "pre-trained"), ("new", "new weights"))
+                for end, start in (("", "pre-trained"), ("-scratch", "new weights"))
             ),
         ),
         example(

@@ -107,6 +107,11 @@ def test_a_task_by_every_verb(
     call(capsys, "predict", "out/model", *asked, "--precision", "0.999", code=2)
     compared = json.loads(call(capsys, "compare", "out", "out", "--json"))["compared"][0]
     assert {entry["difference"]["value"] for entry in compared["scores"].values()} == {0}
+    found = {metric: entry["first"]["value"] for metric, entry in compared["scores"].items()}
+    written = {metric: entry["value"] for metric, entry in scores.items()}
+    assert {metric: found[metric] for metric in written} == pytest.approx(written, rel=1e-4)
+    tested = {metric for metric, entry in compared["scores"].items() if "p" in entry["difference"]}
+    assert bool(tested) == (task != "embeddings")
     plan = json.loads(call(capsys, "plan", "out/recipe.toml", "--to", "out", "--gpu", "A100", "--json"))
     assert [each["key"] for each in plan["trainings"]] == [f"finetune.{name}"]
 

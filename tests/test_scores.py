@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from myna.curves import with_points
 from myna.evaluation.findings import MANNERS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -24,7 +25,7 @@ def test_a_row_has_its_place_and_names_stages_of_its_recipe(row: Row) -> None:
     place(row.page, f"SCORES {row.name}")
     recipe = tomllib.loads(row.path.read_text(encoding="utf-8"))
     assert recipe["name"] == row.name
-    stages = {*recipe.get("pretrain", ()), *recipe.get("finetune", ())}
+    stages = {*recipe.get("pretrain", ()), *with_points(recipe.get("finetune", {}))}
     assert bool(row.columns) != bool(row.lines)
     for _, stage, metric in row.lines:
         assert stage in stages

@@ -61,6 +61,10 @@ def test_the_scores_of_all_seeds_stand_beside_those_of_the_best(two_seeds: tuple
     assert (entry["seeds"]["low"], entry["seeds"]["high"]) == (min(each.values()), max(each.values()))
     assert entry["seeds"]["mean"] == pytest.approx(sum(each.values()) / 2)
     assert "2 seeds: mean" in score_lines(scores(run))[0]
+    mean, low, high = (f"{100 * entry['seeds'][name]:.1f}" for name in ("mean", "low", "high"))
+    assert f"2 个随机种子：均值 {mean}\u202f%，{low} – {high}\u202f%" in (run / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_only_what_is_new_runs_when_a_seed_is_added(two_seeds: tuple[Path, list[Any]]) -> None:
@@ -95,8 +99,11 @@ def test_the_best_of_equals_is_the_first_and_scores_have_their_range(tmp_path: P
         (trained[seed] / "model").mkdir(parents=True)
         judged[seed].mkdir()
         (trained[seed] / "model/myna.json").write_text(json.dumps({"best": {"step": 1, "score": validation}}))
-        (judged[seed] / "scores.json").write_text(json.dumps({"accuracy": {"value": test, "low": 0, "high": 1}}))
-        for name in ("details.json", "predictions.jsonl"):
+        entry = {"value": test, "low": 0, "high": 1}
+        # What is of the texts alone that are unlike training's is not there where all are.
+        entries = {"accuracy": entry} if seed == 3 else {"accuracy": entry, "rouge_l_new": entry}
+        (judged[seed] / "scores.json").write_text(json.dumps(entries))
+        for name in ("details.json", "predictions.jsonl", "contamination.jsonl"):
             (judged[seed] / name).write_text(str(seed))
     for name in ("chosen", "scores"):
         (tmp_path / name).mkdir()
@@ -105,7 +112,9 @@ def test_the_best_of_equals_is_the_first_and_scores_have_their_range(tmp_path: P
     told = scores(tmp_path / "scores")["accuracy"]
     values = {"1": 0.25, "2": 0.5, "3": 1.0}
     assert told["seeds"] == {"mean": 1.75 / 3, "low": 0.25, "high": 1.0, "kept": 2, "values": values}
-    assert (told["value"], (tmp_path / "scores/details.json").read_text()) == (0.5, "2")
+    assert scores(tmp_path / "scores")["rouge_l_new"]["seeds"]["values"] == {"1": 0.25, "2": 0.5}
+    copied = [(tmp_path / f"scores/{name}").read_text() for name in ("details.json", "contamination.jsonl")]
+    assert (told["value"], copied) == (0.5, ["2", "2"])
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,13 @@ def compose(
         )
     table = _table(real_task, name, sources, seen)
     table["finetune"][name] |= _start(model, table, seen.alphabet)
+    settings = [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest]
     try:
-        recipe = recipe_of(table, [change if dotted else f"finetune.{name}.{change}" for change, dotted in rest])
+        recipe = recipe_of(table, settings)
+        if curve := recipe.finetune[name].curve:  # Its fewest examples, too, have some steps an epoch.
+            count = sum(row.candidate.forced in (None, "train") for row in rows)
+            table["finetune"][name]["batch_tokens"] = _batch_tokens(seen.tokens * min(curve) // max(count, 1))
+            recipe = recipe_of(table, settings)
     except InputError as error:
         # Of what no --set has changed only the model is not made here.
         raise error.at("--model") if str(error.where) == "recipe" else error from None

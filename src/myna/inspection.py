@@ -265,16 +265,27 @@ def describe(facts: Mapping[str, Any]) -> str:
 
 
 def score_lines(scores: Mapping[str, Any]) -> list[str]:
-    """A line for each score: its value with the 95 % interval, and the best simple method beside it."""
+    """A line for each score: its value with the 95 % interval, and the best simple method beside it; curves below."""
+    from myna.evaluation.curve_report import curve_rows
+
     rows = []
     for name, metrics in scores.items():
         for metric, entry in metrics.items():
             read = manner(metric)
             value, low, high = (plain(read.text(entry[key])) for key in ("value", "low", "high"))
             best = sorted(entry.get("baselines", {}).items(), key=lambda item: item[1]["value"], reverse=read.higher)
-            beside = f"{best[0][0]} {plain(read.text(best[0][1]['value']))}" if best else ""
+            beside = _beside(best[0][0], best[0][1], read) if best else ""
             rows.append([name, metric, value, f"{low} – {high}", beside, _of_seeds(entry.get("seeds"), read)])
-    return columns(rows)
+    lines = columns(rows)
+    for name, metrics in scores.items():
+        curve = curve_rows(metrics)
+        lines += [f"  {name}, by labels", *columns(curve)] if curve else []
+    return lines
+
+
+def _beside(method: str, entry: Mapping[str, Any], read: Manner) -> str:
+    count = f" from {entry['learned_from']:,} sentences" if "learned_from" in entry else ""
+    return f"{method}{count} {plain(read.text(entry['value']))}"
 
 
 def _of_seeds(seeds: Mapping[str, Any] | None, read: Manner) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from myna.corpus.sources import source_files
+from myna.curves import compare_points, copy_training, curves_of, kept_of, points_of
 from myna.errors import InputError
 from myna.finetuning import FinetuneConfig
 from myna.ledger import Ledger
 from myna.recipe import Recipe
-from myna.seeds import gather_scores, keep_best, one_by_one, trainings_of
+from myna.seeds import best_of, gather_scores, keep_best, one_by_one
 from myna.settings import Section, result_settings
 from myna.tokens.tokenizer import TOKENIZER_FILES
 from myna.training.continuing import why_anew
@@ -151,9 +152,12 @@ def _finetunings(recipe: Recipe) -> dict[str, Needs]:
 def _best_of_seeds(recipe: Recipe) -> dict[str, Needs]:
     return {
         name: Needs({}, tuple(f"finetune.{own}" for own in several.values()))
-        for name in recipe.finetune
-        if (several := trainings_of(recipe, name))
+        for name, several in best_of(recipe).items()
     }
+
+
+def _most_examples(recipe: Recipe) -> dict[str, Needs]:
+    return {name: Needs({}, (f"finetune.{kept_of(name, curve)}",)) for name, curve in curves_of(recipe).items()}
 
 
 def _start(start_from: str | None, kind: str, tables: Mapping[str, Section], names: Sequence[str] = ()) -> Needs:
@@ -207,9 +211,18 @@ def _task_models(recipe: Recipe) -> dict[str, Needs]:
 def _scores_of_seeds(recipe: Recipe) -> dict[str, Needs]:
     return {
         name: Needs({}, (f"finetune.{name}", *(f"evaluate.{own}" for own in several.values())))
-        for name in recipe.finetune
-        if (several := trainings_of(recipe, name))
+        for name, several in best_of(recipe).items()
     }
+
+
+def _compared_points(recipe: Recipe) -> dict[str, Needs]:
+    needs = {}
+    for name, curve in curves_of(recipe).items():
+        points = points_of(name, curve, best_of(recipe))
+        judged = [kept_of(name, curve), *(own for point in points for own in (*point.scratch, *point.pretrained))]
+        inputs = (f"finetune.{name}", *(f"evaluate.{own}" for own in dict.fromkeys(judged)))
+        needs[name] = Needs({}, inputs, seed=recipe.seed)
+    return needs
 
 
 def _read(recipe: Recipe, config: FinetuneConfig) -> tuple[str, ...]:
@@ -230,17 +243,14 @@ def _report_page(recipe: Recipe) -> dict[str, Needs]:
 
 
 def _prepare(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
-    from myna.corpus.document import Corpus
     from myna.corpus.prepare import prepare
 
     ledger = prepare(recipe.corpus[name], folder, report)
-    tasks = sorted({config.task for config in recipe.finetune.values() if config.corpus == name})
-    if tasks:
-        from myna.tasks import find_task
-        from myna.tasks.examples import read_splits
+    tables = [config for config in recipe.finetune.values() if config.corpus == name]
+    if tables:
+        from myna.finetuning import check_corpus
 
-        for task in map(find_task, tasks):  # Labels that serve no task are told before anything is trained.
-            task.labels_of(read_splits(Corpus.open(folder), task, Ledger()).names)
+        check_corpus(folder, tables)  # What serves no task is told before anything is trained.
     return ledger
 
 
@@ -313,7 +323,11 @@ def _finetuned(recipe: Recipe, run: Path, name: str | None) -> Path | None:
 
 
 def _keep_best_of_seeds(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
-    return keep_best({seed: run / "finetune" / own for seed, own in trainings_of(recipe, name).items()}, folder)
+    return keep_best({seed: run / "finetune" / own for seed, own in best_of(recipe)[name].items()}, folder)
+
+
+def _keep_most_examples(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    return copy_training(run / "finetune" / kept_of(name, curves_of(recipe)[name]), folder)
 
 
 def _evaluate_language_model(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
@@ -333,8 +347,14 @@ def _evaluate_task(recipe: Recipe, run: Path, name: str, folder: Path, report: R
 
 
 def _gather_scores_of_seeds(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
-    judged = {seed: run / "evaluate" / own for seed, own in trainings_of(recipe, name).items()}
+    judged = {seed: run / "evaluate" / own for seed, own in best_of(recipe)[name].items()}
     return gather_scores(judged, run / "finetune" / name, folder)
+
+
+def _compare_points(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
+    curve = curves_of(recipe)[name]
+    points = points_of(name, curve, best_of(recipe))
+    return compare_points(points, kept_of(name, curve), run / "evaluate", folder, recipe.seed)
 
 
 def _write_report(recipe: Recipe, run: Path, name: str, folder: Path, report: Report) -> Ledger:
@@ -360,8 +380,10 @@ KINDS = (
     Kind("pretrain", "myna.pretraining", _pretrainings, _pretrain, resumes=True, why_anew=why_anew),
     Kind("finetune", "myna.finetuning", _finetunings, _finetune, resumes=True),
     Kind("finetune", "myna.seeds", _best_of_seeds, _keep_best_of_seeds),
+    Kind("finetune", "myna.curves", _most_examples, _keep_most_examples),
     Kind("evaluate", "myna.evaluation.language", _language_models, _evaluate_language_model),
     Kind("evaluate", "myna.evaluation.judging", _task_models, _evaluate_task),
     Kind("evaluate", "myna.seeds", _scores_of_seeds, _gather_scores_of_seeds),
+    Kind("evaluate", "myna.curves", _compared_points, _compare_points),
     Kind("report", "myna.evaluation.report", _report_page, _write_report, makes=("report.html", "scores.json")),
 )

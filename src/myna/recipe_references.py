@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from myna import files
+from myna.curves import tables_of
 from myna.errors import MynaError
 from myna.objectives import OBJECTIVES, check_objective_module
 from myna.pretraining import PretrainConfig, check_objective
 from myna.recipe_errors import Problem, near
-from myna.seeds import trainings_of
+from myna.seeds import best_of
 from myna.tasks import WRITING, check_task_module
 from myna.tokens.tokenizer import Tokenizer
 from myna.toml import KeyPath
@@ -64,16 +65,23 @@ def broken_references(recipe: Recipe, folder: Path) -> Iterator[Problem]:
             check_task_module(finetune.task)
         except MynaError as error:
             yield Problem((*place, "task"), error.what, error.remedy)
-        for own in trainings_of(recipe, name).values():
-            if own in recipe.finetune or own in recipe.pretrain:
-                yield Problem(
-                    (*place, "seeds"), f'there is a table "{own}" too, as one of its seeds would be', "rename it"
-                )
+        yield from _taken_names(recipe, name)
         yield from _unknown_teacher(recipe, name, folder)
         if name in recipe.pretrain:
             yield Problem(
                 place, f"there is a [pretrain.{name}] too, and scores go by these names", "rename one of the two"
             )
+
+
+def _taken_names(recipe: Recipe, name: str) -> Iterator[Problem]:
+    """Tables that have the names of a table's own trainings."""
+    points, seeds = tables_of(name, recipe.finetune[name].curve), best_of(recipe)
+    trainings = [own for table in points or (name,) for own in seeds.get(table, {}).values()]
+    for key, what, taken in (("curve", "points", list(points)), ("seeds", "seeds", trainings)):
+        for own in taken:
+            if own in recipe.finetune or own in recipe.pretrain:
+                what = f'there is a table "{own}" too, as one of its {what} would be'
+                yield Problem(("finetune", name, key), what, "rename it")
 
 
 def _unknown(names: Sequence[str], known: Mapping[str, Any], kind: str, place: KeyPath) -> Iterator[Problem]:

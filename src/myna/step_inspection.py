@@ -41,7 +41,8 @@ def show_step(path: Path | str, step: int) -> dict[str, Any]:
         settings = settings_of(table[kind], folder.name)
     except KeyError:
         what = f"there is no training {kind}.{folder.name} in the run's recipe"
-        remedy = "give that of one of its seeds" if (folder / "seeds.json").is_file() else None
+        several = next((key for key in ("curve", "seeds") if table[kind].get(folder.name, {}).get(key)), None)
+        remedy = None if several is None else f"give that of one of its {'points' if several == 'curve' else several}"
         raise InputError(what, where=run / "recipe.toml", remedy=remedy) from None
     seed = settings.get("seed", table["seed"])
     if kind == "pretrain":

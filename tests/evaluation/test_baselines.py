@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from myna.evaluation import baselines
+from myna.evaluation.linear_crf import linear_crf
 from myna.evaluation.metrics import spans_of_tags
-from myna.evaluation.perceptron import structured_perceptron
 
 
 def test_majority_is_the_most_frequent_label_and_of_equals_the_first_by_name() -> None:
@@ -76,21 +76,33 @@ def test_unigram_costs_are_those_of_a_distribution() -> None:
     assert Counter(baselines.unigram_nats(counts, np.array([1, 1, 3])).tolist()).total() == 3
 
 
-def test_a_structured_perceptron_learns_what_stands_beside_a_unit() -> None:
+def test_a_linear_crf_learns_what_stands_beside_a_unit() -> None:
     """Of the same sign the tag depends on what is before it, which no table of signs can tell."""
     draw = np.random.default_rng(1)
     lines = [list("".join(draw.choice(["ax", "bx", "c", "d"], 12))) for _ in range(120)]
     tags = [["B-A" if (b, c) == ("a", "x") else "O" for b, c in zip(["", *line], line, strict=False)] for line in lines]
-    found, read = structured_perceptron(lines[:80], tags[:80], [*lines[80:], []])
-    assert read == 80
-    assert found == [*tags[80:], []]
-    assert structured_perceptron([], [], [["a"]]) == ([["O"]], 0)
+    found, read = linear_crf(lines[:80], tags[:80], [*lines[80:], []])
+    assert (found, read) == ([*tags[80:], []], 80)
+    assert linear_crf(lines[:80], tags[:80], [*lines[80:], []]) == (found, read)
+    assert linear_crf([], [], [["a"]]) == ([["O"]], 0)
 
 
-def test_the_perceptron_gives_no_tags_that_bio_forbids() -> None:
-    units, tags = [["x", "y", "z"], ["y", "z", "y"]] * 20, [["B-A", "I-A", "O"], ["O", "O", "O"]] * 20
-    (path,), _ = structured_perceptron(units, tags, [["z", "y", "z"]])
-    assert path[0] != "I-A"
+def test_a_linear_crf_knows_which_tag_followed_which() -> None:
+    units, tags = [["x", "x", "x"]] * 20, [["A", "B", "C"]] * 20
+    assert linear_crf(units, tags, units[:1])[0] == [["A", "B", "C"]]
+
+
+def test_a_linear_crf_reads_how_a_word_that_it_never_saw_is_written() -> None:
+    units = [["we", f"{n}{word}"] for n in range(40) for word in ("walked", "dogs")]
+    found, _ = linear_crf(units, [["PRON", "VERB"], ["PRON", "NOUN"]] * 40, [["we", "hiked"], ["we", "cats"]])
+    assert found == [["PRON", "VERB"], ["PRON", "NOUN"]]
+
+
+def test_of_many_sentences_a_linear_crf_takes_the_first_that_it_has_time_for() -> None:
+    units, tags = [["x", "y"]] * 50, [["A", "B"]] * 50
+    assert linear_crf(units, tags, [], most=41)[1] == 20
+    many = [[f"T{n}", f"U{n}"] for n in range(50)]
+    assert 0 < linear_crf(units, many, [], most=100)[1] < 20
 
 
 def test_a_support_vector_machine_is_scikit_learns() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myna.evaluation.charts import HEIGHT, WIDTH, line_chart, short_number, smoothed
+from myna.evaluation.charts import HEIGHT, WIDTH, interval_chart, line_chart, short_number, smoothed
 
 values = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -59,3 +59,18 @@ def test_smoothing_keeps_a_level_and_the_number_of_points() -> None:
 
 def test_numbers_are_short() -> None:
     assert [short_number(n) for n in (0, 999, 45_000, 1_210_000, 2.5e9)] == ["0", "999", "45k", "1.21M", "2.5G"]
+
+
+def test_counts_stand_in_equal_ratios_and_intervals_upright() -> None:
+    points = [(10, 0.5, (0.25, 0.75)), (100, 0.6, None), (1000, 0.75, (0.7, 1.0))]
+    chart = interval_chart("accuracy", "labels", [("line", points), ("dots", points[:1])], percent=True)
+    first, second, third = chart.along
+    assert second.place - first.place == pytest.approx(third.place - second.place)
+    assert [tick.text for tick in chart.along] == ["10", "100", "1,000"]
+    kinds = ["line interval", "line", "line dot", "dots interval", "dots", "dots dot"]
+    assert [line.kind for line in chart.lines] == kinds
+    # The axis goes from 20 to 100 %.
+    ends = re.findall(r"M\S+ (\S+?)V([\d.]+)", chart.lines[0].path)
+    assert [float(end) for both in ends for end in both] == [HEIGHT * share / 0.8 for share in (0.25, 0.75, 0.0, 0.3)]
+    alone = interval_chart("accuracy", "labels", [("line", points[:1])])
+    assert alone.along[0].place == pytest.approx(50)

@@ -105,10 +105,24 @@ def test_what_was_judged_on_other_texts_is_not_compared(tmp_path: Path) -> None:
         (other("i", [*lines[:9], [1]]), "i:10: this line is no prediction"),  # type: ignore[list-item]
         (other("j", [3]), "no predictions that can be compared"),  # type: ignore[list-item]
         (other("k", []), "no predictions that can be compared"),
+        (other("l", [{"source": "a", "target": "b", "predicted": "c"}]), "answers of another kind"),
         (tmp_path / "nothing", "there is nothing here"),
         (tmp_path, "there are no predictions here"),
     ):
         with pytest.raises(InputError, match=said):
+            compare([first], [second])
+
+
+def test_words_and_answers_that_are_none_are_said(tmp_path: Path) -> None:
+    asked = {"id": "0", "text": "在北京", "pair": "?"}
+    for line, wrong in (
+        ({"words": ["在", "北京"], "predicted": ["在北京"]}, {"predicted": ["上", "海"]}),
+        ({"answers": ["北京"], "predicted": "在"}, {"predicted": 3}),
+        ({"source": "在", "target": "北京", "predicted": "在"}, {"predicted": None}),
+    ):
+        first = write(tmp_path / "first", [{**asked, **line}])
+        second = write(tmp_path / "second", [{**asked, **line, **wrong}])
+        with pytest.raises(InputError, match="second:1: this line is no prediction"):
             compare([first], [second])
 
 
@@ -167,6 +181,16 @@ def test_several_runs_are_summarised_over_texts_and_over_runs(tmp_path: Path) ->
             {"predicted": ["O"]},
             ["entity_f1", "word_accuracy"],
         ),
+        (
+            {"text": "在北京", "words": ["在", "北京"], "predicted": ["在", "北京"]},
+            {"predicted": ["在北", "京"]},
+            ["word_f1"],
+        ),
+        (
+            {"pair": "where?", "answers": ["The Hague"], "predicted": "hague"},
+            {"predicted": ""},
+            ["answer_f1", "answer_exact"],
+        ),
     ],
 )
 def test_every_kind_of_answer_is_compared(tmp_path: Path, line: Any, changed: Any, scores: list[str]) -> None:
@@ -180,6 +204,77 @@ def test_every_kind_of_answer_is_compared(tmp_path: Path, line: Any, changed: An
         assert entry["difference"]["high"] < 0
         assert entry["difference"]["p"] < 0.01
     assert describe([found])
+
+
+def judged_texts(folder: Path, said: list[str], scores: tuple[str, ...], source: str, **more: Any) -> Path:
+    """Texts that were written where ``今天天气好0`` and so on were expected, with figures that stand beside them."""
+    lines = [
+        {
+            "id": str(n),
+            "source": source and f"{source}{n}",
+            "target": f"今天天气好{n}",
+            "predicted": text,
+            "tokens": 4,
+            **more,
+        }
+        for n, text in enumerate(said)
+    ]
+    entry = {"value": 0.5, "low": 0.4, "high": 0.6, "examples": len(said)}
+    write(folder / "predictions.jsonl", lines)
+    (folder / "scores.json").write_text(json.dumps(dict.fromkeys(scores, entry)))
+    return folder
+
+
+def test_written_texts_are_compared_by_the_figures_that_they_were_judged_by(tmp_path: Path) -> None:
+    right = [f"今天天气好{n}" for n in range(40)]
+    wrong = ["日月" if n < 30 else text for n, text in enumerate(right)]
+    for names in (("rouge_l", "rouge_1", "rouge_2"), ("bleu", "chrf", "exact_match")):
+        first, second = (
+            judged_texts(tmp_path / names[0] / side, said, names, "看") for side, said in (("a", wrong), ("b", right))
+        )
+        (found,) = compare([first], [second])
+        assert list(found["scores"]) == list(names)
+        for entry in found["scores"].values():
+            assert entry["second"]["value"] == pytest.approx(1)
+            assert entry["difference"]["low"] > 0
+            assert entry["difference"]["p"] < 0.01
+        assert "answers" not in found
+        assert "the second is better" in describe([found])
+    (alone,) = compare([first / "predictions.jsonl"], [second / "predictions.jsonl"])
+    assert list(alone["scores"]) == ["rouge_l", "exact_match"]
+
+
+def test_texts_by_themselves_are_compared_by_their_bits_and_copies_stand_side_by_side(tmp_path: Path) -> None:
+    names = ("bits_per_character", "repetition", "memorised")
+    said = [f"今天天气好{n}" for n in range(40)]
+    first, second = (judged_texts(tmp_path / f"{bits}", said, names, "", bits=bits) for bits in (6.0, 3.0))
+    (found,) = compare([first], [second])
+    bits = found["scores"]["bits_per_character"]
+    assert bits["first"]["value"] == pytest.approx(6 * 40 / sum(len(text) for text in said))
+    assert bits["difference"]["p"] < 0.01
+    assert "p" not in found["scores"]["memorised"]["difference"]
+    text = describe([found])
+    assert "no figures of each text are kept" in text
+    assert "the second is better" in text
+
+
+def test_bits_are_compared_on_the_texts_that_both_windows_hold(tmp_path: Path) -> None:
+    names = ("bits_per_character", "rouge_l_new")
+    said = [f"今天天气好{n}" for n in range(40)]
+    sides = [judged_texts(tmp_path / f"{bits}", said, names, "", bits=bits) for bits in (6.0, 3.0)]
+    for side, held in zip(sides, (range(30), range(10, 40)), strict=True):
+        lines = [json.loads(line) for line in (side / "predictions.jsonl").read_text().splitlines()]
+        write(
+            side / "predictions.jsonl", [line if n in held else {**line, "bits": None} for n, line in enumerate(lines)]
+        )
+        entries = json.loads((side / "scores.json").read_text())
+        (side / "scores.json").write_text(
+            json.dumps({**entries, "rouge_l_new": {"value": 0.5, "examples": held.start}})
+        )
+    (found,) = compare([sides[0]], [sides[1]])
+    values = [found["scores"]["bits_per_character"][side]["value"] for side in ("first", "second")]
+    assert values == pytest.approx([bits * 20 / sum(len(text) for text in said[10:30]) for bits in (6, 3)])
+    assert "rouge_l_new" not in found["scores"]  # Each is of other texts: of those unlike its own training's.
 
 
 def test_numbers_have_no_right_and_wrong(tmp_path: Path) -> None:

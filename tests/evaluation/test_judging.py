@@ -91,10 +91,13 @@ def test_spans_are_judged_by_sentences_beside_the_simple_methods(tmp_path: Path)
         [{(s["start"], s["end"], s["label"]) for s in line[key]} for line in lines] for key in ("spans", "predicted")
     ]
     assert entry["value"] == pytest.approx(float(metrics.micro_f1(metrics.entity_counts(*sides).sum(0))))
-    assert set(entry["baselines"]) == {"most_frequent_tag", "known_names"}
+    assert set(entry["baselines"]) == {"most_frequent_tag", "known_names", "linear_crf"}
     # Every name is in training and always marked, and its characters stand nowhere else.
     assert entry["baselines"]["known_names"]["value"] == 1.0
     assert entry["baselines"]["most_frequent_tag"]["value"] == 1.0
+    assert entry["baselines"]["linear_crf"]["value"] == 1.0
+    assert entry["baselines"]["linear_crf"]["learned_from"] > 20
+    assert set(details["differences"]["entity_f1"]) == set(entry["baselines"])
     assert [row["label"] for row in details["by_label"]] == ["LOC", "PER"]
     assert sum(row["examples"] for row in details["by_label"]) == sum(len(side) for side in sides[0])
     for line in lines:

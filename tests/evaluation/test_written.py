@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from myna.evaluation.judging import line_of
 from myna.evaluation.mistakes import written_texts
 from myna.evaluation.ngrams import CharacterNgrams
 from myna.evaluation.simple_methods import Simple
-from myna.evaluation.written import judge_texts
+from myna.evaluation.written import judge_texts, line_of_text
 from myna.tasks.examples import Example
 from myna.tasks.extraction import Extracted
 from myna.tasks.writing import Written
@@ -175,6 +176,9 @@ def test_a_text_of_which_the_window_held_the_beginning_has_no_bits() -> None:
     assert scores["bits_per_character"]["value"] == pytest.approx(6 / math.log(2) / 12)
     assert scores["bits_per_character"]["examples"] == 1
     assert "bits_per_character" not in judged("generation", said[1:], examples[1:])[0]
+    lines = [line_of_text(example, replace(each, targets=3)) for example, each in zip(examples, said, strict=True)]
+    assert [line.get("bits") for line in lines] == [round(6 / math.log(2), 4), None]
+    assert "bits" not in line_of_text(examples[0], said[0])  # Nothing by hand, nothing paid.
 
 
 def test_verse_is_judged_by_whether_its_form_is_kept() -> None:

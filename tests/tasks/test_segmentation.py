@@ -81,8 +81,9 @@ def test_a_segmenter_is_trained_judged_and_asked(tmp_path: Path) -> None:
 
     model, scores, lines, details = run(tmp_path, "segmentation", epochs=6)
     assert scores["word_f1"]["value"] > 0.9
-    assert set(scores["word_f1"]["baselines"]) == {"longest_match", "single_characters"}
+    assert set(scores["word_f1"]["baselines"]) == {"longest_match", "single_characters", "linear_crf"}
     assert scores["word_f1"]["baselines"]["longest_match"]["value"] > 0.7
+    assert scores["word_f1"]["baselines"]["linear_crf"]["value"] > 0.7
     assert details["kind"] == "segmentation"
     assert all("".join(line["predicted"]) == line["text"] for line in lines)
     from myna.inference.loaded import load

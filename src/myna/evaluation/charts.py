@@ -13,11 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 Points = Sequence[tuple[float, float]]
+# A point with its interval, if it has one.
+Estimated = tuple[float, float, tuple[float, float] | None]
 
 # The picture's own units; they mean nothing outside.
 WIDTH, HEIGHT = 1000, 400
 # More than a line of this many points no screen shows.
 _MOST_POINTS = 240
+# What is left free at both ends of an axis of a few counts.
+_EDGE = 0.06
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,7 @@ def line_chart(
         return None
     xs = [x for _, points in there for x, _ in points]
     ys = [y for _, points in there for _, y in points] + ([] if level is None else [level])
-    low, high, down = _axis(min(ys), max(ys), 4)
-    if percent:  # a share has ends that an axis does not pass
-        low, high = max(0.0, low), min(1.0, high)
-        down = [y for y in down if low - 1e-9 <= y <= high + 1e-9]
+    low, high, down = _axis_of_shares(ys) if percent else _axis(min(ys), max(ys), 4)
     right = max(xs) if max(xs) > 1e-9 else 1.0  # tokens, steps or seconds
     _, _, along = _axis(0.0, right, 3)
 
@@ -83,6 +84,44 @@ def line_chart(
         tuple(lines),
         tuple(Tick(100 * (high - y) / (high - low), _level(y, step, percent)) for y in down),
         tuple(Tick(100 * x / right, short_number(x)) for x in along if x <= right),
+    )
+
+
+def interval_chart(
+    name: str, across: str, series: Sequence[tuple[str, Sequence[Estimated]]], percent: bool = False
+) -> Chart:
+    """A chart of ``(kind, points)`` with an upright line for each interval that there is; what is along grows in equal
+    ratios, as counts that are 10, 100 and 1,000.
+
+    Kinds are those of :func:`line_chart`. Some points there must be; all are above 0.
+    """
+    points = [point for _, some in series for point in some]
+    ys = [y for _, value, interval in points for y in (value, *(interval or ()))]
+    low, high, down = _axis_of_shares(ys) if percent else _axis(min(ys), max(ys), 4)
+    counts = sorted({x for x, _, _ in points})
+    wide = math.log(counts[-1] / counts[0])
+
+    def along(x: float) -> float:
+        return _EDGE + (1 - 2 * _EDGE) * (math.log(x / counts[0]) / wide if wide else 0.5)
+
+    def height(y: float) -> str:
+        return f"{HEIGHT * (high - y) / (high - low):.1f}"
+
+    lines = []
+    for number, (kind, some) in enumerate(series):
+        # A little apart, so that no interval hides another.
+        places = [(f"{WIDTH * along(x) + 8 * number:.1f}", value, interval) for x, value, interval in some]
+        tall = [f"M{x} {height(ends[1])}V{height(ends[0])}" for x, _, ends in places if ends is not None]
+        lines += [Line(f"{kind} interval", "".join(tall))] if tall else []
+        drawn = [f"{x} {height(value)}" for x, value, _ in places]
+        lines += [Line(kind, "M" + "L".join(drawn)), Line(f"{kind} dot", "".join(f"M{place}h0" for place in drawn))]
+    step = down[1] - down[0]
+    return Chart(
+        name,
+        across,
+        tuple(lines),
+        tuple(Tick(100 * (high - y) / (high - low), _level(y, step, percent)) for y in down),
+        tuple(Tick(100 * along(x), f"{x:,.0f}") for x in counts),
     )
 
 
@@ -122,6 +161,13 @@ def _axis(low: float, high: float, count: int) -> tuple[float, float, list[float
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return first * step, last * step, [n * step for n in range(first, last + 1)]
+
+
+def _axis_of_shares(shares: Sequence[float]) -> tuple[float, float, list[float]]:
+    """The same for shares, which have ends that an axis does not pass."""
+    low, high, down = _axis(min(shares), max(shares), 4)
+    low, high = max(0.0, low), min(1.0, high)
+    return low, high, [y for y in down if low - 1e-9 <= y <= high + 1e-9]
 
 
 def _level(value: float, step: float, percent: bool) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from myna.errors import InputError
 from myna.evaluation import metrics
-from myna.evaluation.predicted import Kind, Line, Predicted, find, is_counted, kind_of
+from myna.evaluation.predicted import Kind, Line, Predicted, asked_of, find, is_counted, kind_of
 from myna.evaluation.scoring import paired, share_of
 from myna.evaluation.significance import Metric, Statistics, between_runs, bootstrap, difference, over_runs
 from myna.seeds import settings_of as settings_of_training
@@ -72,23 +72,28 @@ def _compared(first: Side, second: Side, seed: int) -> dict[str, Any]:
         "second": [str(each.path) for each in second],
     }
     settings = _differing(everyone, len(first))
+    written = [name for name in everyone[0].scores if all(name in each.scores for each in everyone)]
     if any(each.lines is None for each in everyone):
-        return {**facts, **_by_scores(first, second), "settings": settings}
+        return {**facts, **_by_scores(first, second, written), "settings": settings}
     if all(each.scores and not is_counted(each) for each in everyone):
         for each in everyone[1:]:
             _same_texts(everyone[0], each)
-        return {**facts, **_by_scores(first, second), "settings": settings}
+        return {**facts, **_by_scores(first, second, written), "settings": settings}
     kind = kind_of(everyone[0])
     texts = [_aligned(everyone[0], each, kind) for each in everyone]
-    measured = kind.measured(texts)
+    measured = kind.measured(texts, written)
     scores = {}
     for name in measured[0]:
         metric = measured[0][name][0]
         sides = [[each[name][1] for each in some] for some in (measured[: len(first)], measured[len(first) :])]
         scores[name] = _score(metric, sides[0], sides[1], seed)
+    # What cannot be counted of the lines alone, as copies from training; not what is of other texts for each model, as
+    # a score of those unlike its training's.
+    rest = [name for name in written if name not in scores and _as_many(name, everyone)]
+    scores |= _by_scores(first, second, rest)["scores"] if rest else {}
     facts |= {"texts": len(texts[0]), "scores": scores, "settings": settings}
-    if len(everyone) == 2 and kind.right_or_wrong:
-        facts |= _answers(texts[0], texts[1], kind)
+    if len(everyone) == 2 and kind.right is not None:
+        facts |= _answers(texts[0], texts[1], kind, kind.right)
     return facts
 
 
@@ -116,11 +121,10 @@ def _same_texts(first: Predicted, other: Predicted) -> None:
 
 
 def _by_text(lines: Sequence[Line]) -> Iterator[tuple[Hashable, tuple[int, Line]]]:
-    """Each line, with its number, by what was asked: the text, its pair, its words, and the how-manieth such it is."""
+    """Each line, with its number, by what was asked, and the how-manieth such it is."""
     seen: Counter[Hashable] = Counter()
     for number, line in enumerate(lines, 1):
-        text, tokens = line.get("text", line.get("source")), line.get("tokens")
-        asked = (text, line.get("pair"), tuple(tokens) if isinstance(tokens, list) else ())
+        asked = asked_of(line)
         seen[asked] += 1
         yield (*asked, seen[asked]), (number, line)
 
@@ -141,8 +145,12 @@ def _score(metric: Metric, first: list[Statistics], second: list[Statistics], se
         result: metrics.Floats = metric(sums).mean(-1)
         return result
 
-    apart = difference(np.stack(second, 1), np.stack(first, 1), mean, seed).to_dict()
-    entry: dict[str, Any] = {"first": _summary(values[0]), "second": _summary(values[1]), "difference": apart}
+    sides = [np.stack(side, 1) for side in (first, second)]
+    entry: dict[str, Any] = {
+        name: {**_summary(each), "over_texts": bootstrap(side, mean, seed).to_dict()}
+        for name, each, side in zip(("first", "second"), values, sides, strict=True)
+    }
+    entry["difference"] = difference(sides[1], sides[0], mean, seed).to_dict()
     if min(len(first), len(second)) > 1:
         over, p = between_runs(values[1], values[0])
         entry["over_runs"] = {**over.to_dict(), "p": p}
@@ -161,15 +169,17 @@ def _summary(values: list[float]) -> dict[str, Any]:
     return {**interval, "least": min(values), "most": max(values), "runs": values}
 
 
-def _by_scores(first: Side, second: Side) -> dict[str, Any]:
-    """The scores that were written, side by side, of models whose predictions are not kept, or not counted."""
+def _as_many(name: str, everyone: Side) -> bool:
+    return len({each.scores[name].get("examples") for each in everyone}) == 1
+
+
+def _by_scores(first: Side, second: Side, names: Sequence[str]) -> dict[str, Any]:
+    """The scores of these names as they were written, side by side, where they cannot be counted anew."""
     everyone = [*first, *second]
     scores = {}
-    for name in everyone[0].scores:
-        entries = [each.scores[name] for each in everyone if name in each.scores]
-        if len(entries) < len(everyone):
-            continue
-        if len({entry.get("examples") for entry in entries}) > 1:
+    for name in names:
+        entries = [each.scores[name] for each in everyone]
+        if not _as_many(name, everyone):
             what = f"this was judged on other texts than {everyone[0].path}"
             raise InputError(
                 what, where=everyone[-1].path, remedy="compare models that were judged on the same test data"
@@ -189,8 +199,10 @@ def _by_scores(first: Side, second: Side) -> dict[str, Any]:
     return {"texts": next(iter(everyone[0].scores.values())).get("examples"), "scores": scores}
 
 
-def _answers(first: Sequence[Line], second: Sequence[Line], kind: Kind) -> dict[str, Any]:
-    right = [[kind.said(line) == kind.truth(line) for line in lines] for lines in (first, second)]
+def _answers(
+    first: Sequence[Line], second: Sequence[Line], kind: Kind, is_right: Callable[[Any, Any], bool]
+) -> dict[str, Any]:
+    right = [[is_right(kind.truth(line), kind.said(line)) for line in lines] for lines in (first, second)]
     names = {(True, True): "both", (True, False): "first", (False, True): "second", (False, False): "neither"}
     counted = Counter(names[one, other] for one, other in zip(*right, strict=True))
     alone: dict[str, list[dict[str, Any]]] = {}

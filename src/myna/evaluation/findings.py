@@ -84,7 +84,7 @@ KNOWN_KINDS = (
     *("masked", "causal", *WRITTEN),
 )
 # Which metric speaks for a model: the first of these that it has.
-_MAIN = (
+MAIN = (
     *("accuracy", "entity_f1", "micro_f1", "word_accuracy", "r2", "bits_per_character", "perplexity", "replaced_f1"),
     *("bleu", "rouge_l"),
 )
@@ -105,12 +105,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of a model with its baselines, the best first; ``low`` and ``high`` are the ends of the track."""
+    """A metric of a model with its baselines, the best first; ``low`` and ``high`` are the ends of the track.
+
+    ``seeds`` is what several trainings have, that of the model among them; empty where there is one.
+    """
 
     metric: str
     name: str
     better: str
     examples: str
+    seeds: str
     rows: tuple[Row, ...]
     low: str
     high: str
@@ -150,7 +154,7 @@ def finding(model: ModelFacts, say: Phrase) -> Finding | None:
     """What to say of a model; None where it has no score."""
     if not model.scores:
         return None
-    metric = next((name for name in _MAIN if name in model.scores), next(iter(model.scores)))
+    metric = next((name for name in MAIN if name in model.scores), next(iter(model.scores)))
     entry = model.scores[metric]
     read = manner(metric)
     verdict, comparison = _compare(model, metric, say)
@@ -180,7 +184,7 @@ def contaminated(model: ModelFacts, say: Phrase) -> str:
         return ""
     places = {name: f"{found[name]:,}" for name in ("examples", "contaminated", "too_short", "corpus_characters")}
     said = say("contaminated" if found["contaminated"] else "clean", share=f"{100 * found['share']:.1f}", **places)
-    metric = next((name for name in _MAIN if name in found["without"]), None)
+    metric = next((name for name in MAIN if name in found["without"]), None)
     if metric is not None:
         value = manner(metric).text(found["without"][metric]["value"])
         said += say("without", metric=named(say, "metric", metric), value=value)
@@ -191,7 +195,7 @@ def score(metric: str, entry: Mapping[str, Any], say: Phrase) -> Score:
     """The table of one metric."""
     read = manner(metric)
     entries = [(say("this_model"), True, entry)]
-    entries += [(named(say, "baseline", name), False, other) for name, other in entry.get("baselines", {}).items()]
+    entries += [(_method(say, name, other), False, other) for name, other in entry.get("baselines", {}).items()]
     entries.sort(key=lambda row: -row[2]["value"] if read.higher else row[2]["value"])
     scale = math.log if read.unit == "count" and min(e["low"] for _, _, e in entries) > 0 else float
     low, high = min(scale(e["low"]) for _, _, e in entries), max(scale(e["high"]) for _, _, e in entries)
@@ -220,10 +224,23 @@ def score(metric: str, entry: Mapping[str, Any], say: Phrase) -> Score:
         named(say, "metric", metric),
         say("higher" if read.higher else "lower"),
         say("examples", count=f"{entry.get('examples', 0):,}"),
+        _seeds(entry["seeds"], read, say) if "seeds" in entry else "",
         rows,
         read.text(back(low)),
         read.text(back(high)),
     )
+
+
+def _seeds(seeds: Mapping[str, Any], read: Manner, say: Phrase) -> str:
+    """Mean, least and greatest of several trainings that differ by their seed."""
+    mean, low, high = (read.text(seeds[key]) for key in ("mean", "low", "high"))
+    return say("seeds", count=len(seeds["values"]), mean=mean, low=low.removesuffix(PERCENT), high=high)
+
+
+def _method(say: Phrase, name: str, entry: Mapping[str, Any]) -> str:
+    """A simple method, and from how many sentences it has learned where it does not take all."""
+    method, count = named(say, "baseline", name), entry.get("learned_from")
+    return method if count is None else say("learned_from", method=method, count=f"{count:,}")
 
 
 def _compare(model: ModelFacts, metric: str, say: Phrase) -> tuple[Verdict, str]:
@@ -235,7 +252,7 @@ def _compare(model: ModelFacts, metric: str, say: Phrase) -> tuple[Verdict, str]
     sign = 1 if read.higher else -1
     best = max(baselines, key=lambda name: sign * baselines[name]["value"])
     other = baselines[best]
-    places = {"baseline": named(say, "baseline", best), "value": read.text(other["value"])}
+    places = {"baseline": _method(say, best, other), "value": read.text(other["value"])}
     paired = model.details.get("differences", {}).get(metric, {}).get(best)
     if paired is None:
         paired = {"value": entry["value"] - other["value"]}

@@ -44,7 +44,7 @@ from myna.tasks.writing import Written
 if TYPE_CHECKING:
     from myna.finetuning import FinetuneConfig
 
-VERSION = 3
+VERSION = 5
 # What the simple methods learn from: enough that more changes little, and they stay a matter of seconds.
 BASELINE_CHARACTERS = 20_000_000
 # A task of somebody else's is judged by its own metrics, anew for each draw.
@@ -92,6 +92,7 @@ def evaluate_task(
         trained, every = loaded.task.arranged(trained), loaded.task.arranged(every)
     simple = Simple(trained, corpus, every, ledger, thorough=bool(config.thorough))
     scores, details = _judge(loaded, tested, said, seed, simple)
+    scores.say_learned_from(simple.learned_from)
     details |= _sureness(loaded, tested, said)
     if scores.main is not None:
         details["slices"] = slices(tested, scores.main)

@@ -60,7 +60,7 @@ NAMES: dict[str, tuple[str, str]] = {
     "baseline.tfidf_cosine": ("TF-IDF + cosine", "TF-IDF + 余弦"),
     "baseline.bm25": ("BM25", "BM25"),
     "baseline.tfidf_linear_svm": ("TF-IDF + linear SVM", "TF-IDF + 线性 SVM"),
-    "baseline.structured_perceptron": ("structured perceptron", "结构化感知机"),
+    "baseline.linear_crf": ("linear CRF", "线性 CRF"),
     "baseline.character_bigram": ("character bigrams", "字符二元模型"),
     "baseline.character_trigram": ("character trigrams", "字符三元模型"),
     "baseline.unigram": ("each piece's frequency", "词片频率"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from myna.evaluation.curve_phrases import CURVE
 from myna.evaluation.names import NAMES
 
 # Each phrase: English, Chinese.
@@ -129,10 +130,12 @@ PHRASES: dict[str, tuple[str, str]] = {
     "bits": ("{value} bits", "{value} 比特"),
     "lower": ("lower is better", "越低越好"),
     "higher": ("higher is better", "越高越好"),
+    "learned_from": ("{method}, from {count} sentences", "{method}，学自 {count} 句"),
     "method": ("Method", "方法"),
     "value": ("Value", "成绩"),
     "interval": ("95\u202f% interval", "95\u202f% 区间"),
     "examples": ("{count} examples", "{count} 个样例"),
+    "seeds": ("{count} seeds: mean {mean}, {low} – {high}", "{count} 个随机种子：均值 {mean}，{low} – {high}"),
     "facts": (
         "{parameters} parameters · {tokens} tokens · {steps} steps · {time}",
         "{parameters} 个参数 · {tokens} 个词片 · {steps} 步 · {time}",
@@ -147,10 +150,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "Training loss: the fine line as logged, the bold one smoothed.",
         "训练损失：细线是原始记录，粗线经过平滑。",
     ),
-    "score_curve": (
-        "On the validation split. The best was kept.",
-        "验证集上的成绩，保留最好的一次。",
-    ),
+    **CURVE,
+    "score_curve": ("On the validation split. The best was kept.", "验证集上的成绩，保留最好的一次。"),
     "by_label": ("By label", "各类成绩"),
     "label": ("Label", "标签"),
     "precision": ("Precision", "精确率"),

@@ -6,6 +6,7 @@ are functions of.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from myna import files
 from myna.errors import InputError
-from myna.evaluation import metrics
+from myna.evaluation import metrics, texts
 from myna.evaluation.gathering import read_lines
 from myna.evaluation.scoring import right_answers, single_label_counts
 from myna.evaluation.significance import Metric, Statistics
@@ -44,21 +45,32 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of answers: ``truth`` and ``said`` of a line, so that they are equal where the answer is right.
+    """A kind of answers: ``truth`` and ``said`` of a line, and whether the one is ``right`` by the other; None where
+    an answer is better or worse, and seldom right.
 
-    ``measured`` gives the statistics of several models' lines on the same texts, for each model.
+    ``measured`` gives the statistics of several models' lines on the same texts, for each model; it is told the names
+    of the scores that were written of all of them.
     """
 
     key: str
     truth: Callable[[Line], Hashable]
     said: Callable[[Line], Hashable]
-    measured: Callable[[Sequence[Sequence[Line]]], list[Measured]]
-    right_or_wrong: bool = True
+    measured: Callable[[Sequence[Sequence[Line]], Sequence[str]], list[Measured]]
+    right: Callable[[Any, Any], bool] | None = operator.eq
 
 
 def is_counted(predicted: Predicted) -> bool:
-    """Whether its scores can be counted anew from its lines; those of a text that is written, or of vectors, cannot."""
+    """Whether its scores can be counted anew from its lines; those of vectors cannot."""
     return _find_kind(predicted) is not None
+
+
+def asked_of(line: Line) -> tuple[Any, Any, tuple[Any, ...]]:
+    """What a model was asked: the text, or the source of what was to be written (a text by itself is its own); its
+    pair; its words."""
+    text, words = line.get("text", line.get("source")), line.get("tokens")
+    text = line["target"] if text == "" and "target" in line else text
+    # Of a text that was written ``tokens`` is how many the model took.
+    return text, line.get("pair"), tuple(words) if isinstance(words, list) else ()
 
 
 def _find_kind(predicted: Predicted) -> Kind | None:
@@ -87,8 +99,9 @@ def _is_whole(line: Any, kind: Kind) -> bool:
     try:
         both = kind.truth(line), kind.said(line)
         paired = kind.key != "tags" or len(line["tags"]) == len(line["predicted"])
-        hash((line["text"], line.get("pair"), *line.get("tokens", ()), *both))
-        return paired and isinstance(line["text"], str) and isinstance(line.get("scores", {}), Mapping)
+        asked = asked_of(line)
+        hash((asked, both))
+        return paired and isinstance(asked[0], str) and isinstance(line.get("scores", {}), Mapping)
     except (TypeError, KeyError, ValueError, AttributeError):
         return False
 
@@ -132,7 +145,7 @@ def _read(folder: Path) -> Predicted:
 # ------------------------------------------------------------------------------------------------ the kinds of answers
 
 
-def _labels(models: Sequence[Sequence[Line]]) -> list[Measured]:
+def _labels(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = [line["label"] for line in models[0]]
     names = {*expected, *(line["predicted"] for lines in models for line in lines)}
     scored = [line.get("scores") for lines in models for line in lines]
@@ -153,7 +166,7 @@ def _labels(models: Sequence[Sequence[Line]]) -> list[Measured]:
     return found
 
 
-def _several_labels(models: Sequence[Sequence[Line]]) -> list[Measured]:
+def _several_labels(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = [line["labels"] for line in models[0]]
     known = sorted({label for lines in models for line in lines for label in (*line["labels"], *line["predicted"])})
     found = []
@@ -168,13 +181,13 @@ def _several_labels(models: Sequence[Sequence[Line]]) -> list[Measured]:
     return found
 
 
-def _spans(models: Sequence[Sequence[Line]]) -> list[Measured]:
+def _spans(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = [_spans_of(line["spans"]) for line in models[0]]
     said = [[_spans_of(line["predicted"]) for line in lines] for lines in models]
     return [{"entity_f1": (metrics.micro_f1, metrics.entity_counts(expected, each))} for each in said]
 
 
-def _values(models: Sequence[Sequence[Line]]) -> list[Measured]:
+def _values(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = np.array([line["value"] for line in models[0]], np.float64)
     found = []
     for lines in models:
@@ -191,7 +204,7 @@ def _values(models: Sequence[Sequence[Line]]) -> list[Measured]:
     return found
 
 
-def _words(models: Sequence[Sequence[Line]]) -> list[Measured]:
+def _words(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
     expected = [line["tags"] for line in models[0]]
     bio = metrics.are_bio({tag for tags in expected for tag in tags})
     found = []
@@ -214,10 +227,86 @@ def _spans_of(spans: Sequence[Mapping[str, Any]]) -> frozenset[metrics.SpanTuple
     return frozenset((span["start"], span["end"], span["label"]) for span in spans)
 
 
+def _cut(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
+    expected = [_places(line["text"], line["words"]) for line in models[0]]
+    said = [[_places(line["text"], line["predicted"]) for line in lines] for lines in models]
+    return [{"word_f1": (metrics.micro_f1, metrics.entity_counts(expected, each))} for each in said]
+
+
+def _places(text: str, words: Sequence[str]) -> frozenset[metrics.SpanTuple]:
+    """Where words that follow one another stand in a text; a ValueError where they do not."""
+    found, end = [], 0
+    for word in words:
+        start = text.index(word, end)
+        end = start + len(word)
+        found.append((start, end, ""))
+    return frozenset(found)
+
+
+def _answers(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
+    expected = [line["answers"] for line in models[0]]
+    found: list[Measured] = []
+    for lines in models:
+        matched = metrics.answer_match(expected, [line["predicted"] for line in lines])
+        found.append(
+            {
+                "answer_f1": (metrics.first_share, matched[:, [1, 2]]),
+                "answer_exact": (metrics.first_share, matched[:, [0, 2]]),
+            }
+        )
+    return found
+
+
+def _answers_right(answers: Sequence[str], said: str) -> bool:
+    return bool(metrics.answer_match([answers], [said])[0, 0])
+
+
+def _texts(models: Sequence[Sequence[Line]], written: Sequence[str]) -> list[Measured]:
+    """The figures that were written of them; of files alone those that any text has beside the one expected."""
+    names = [name for name in written if name in texts.FIGURES] or ([] if written else ["rouge_l", "exact_match"])
+    expected = [line["target"] for line in models[0]]
+    # Those that every model's window holds whole: of another text a model's bits are of its beginning, and not written.
+    held = [
+        n for n, lines in enumerate(zip(*models, strict=True)) if all(isinstance(of.get("bits"), float) for of in lines)
+    ]
+    characters = np.array([len(expected[n]) for n in held], np.float64)
+    found: list[Measured] = []
+    for lines in models:
+        said = [line["predicted"] for line in lines]
+        measured: Measured = {}
+        if "bits_per_character" in written and held:
+            bits = np.array([lines[n]["bits"] for n in held], np.float64)
+            measured["bits_per_character"] = (metrics.bits_per_character, np.stack([bits, characters], 1))
+        figures = texts.figures_of(names, expected, said)
+        measured |= {name: (metric, counts) for name, (counts, metric) in figures.items()}
+        if "repetition" in written:
+            measured["repetition"] = (metrics.first_share, texts.repetition_counts(said))
+        found.append(measured)
+    return found
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _said_text(line: Line) -> str:
+    return _string(line["predicted"])
+
+
 KINDS = (
     Kind("label", lambda line: str(line["label"]), lambda line: str(line["predicted"]), _labels),
     Kind("labels", lambda line: frozenset(line["labels"]), lambda line: frozenset(line["predicted"]), _several_labels),
     Kind("spans", lambda line: _spans_of(line["spans"]), lambda line: _spans_of(line["predicted"]), _spans),
     Kind("tags", lambda line: tuple(line["tags"]), lambda line: tuple(line["predicted"]), _words),
-    Kind("value", lambda line: float(line["value"]), lambda line: float(line["predicted"]), _values, False),
+    Kind(
+        "words",
+        lambda line: _places(line["text"], line["words"]),
+        lambda line: _places(line["text"], line["predicted"]),
+        _cut,
+    ),
+    Kind("answers", lambda line: tuple(map(_string, line["answers"])), _said_text, _answers, _answers_right),
+    Kind("target", lambda line: _string(line["target"]), _said_text, _texts, None),
+    Kind("value", lambda line: float(line["value"]), lambda line: float(line["predicted"]), _values, None),
 )

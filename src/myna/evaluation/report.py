@@ -19,13 +19,14 @@ from myna.settings import Section, setting
 
 if TYPE_CHECKING:
     from myna.evaluation.charts import Chart
+    from myna.evaluation.curve_report import CurvePage
     from myna.evaluation.findings import Finding, Score
     from myna.evaluation.gathering import ModelFacts, StageFacts
     from myna.evaluation.mistakes import MarkedSentence, Mistake, WrittenText
     from myna.evaluation.phrases import Phrase
     from myna.evaluation.reliance import Reliance
 
-VERSION = 2
+VERSION = 3
 # More classes than this make no table that can be read.
 _MOST_CLASSES = 24
 
@@ -59,6 +60,7 @@ class ModelPage:
     fills: Sequence[Mapping[str, Any]]
     written: WrittenPage | None
     contamination: str
+    curve: CurvePage | None
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def _lede(stages: Sequence[StageFacts], models: Sequence[ModelFacts], say: Phras
 def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
     from myna.evaluation import findings
     from myna.evaluation.charts import short_number
+    from myna.evaluation.curve_report import curve_page
     from myna.evaluation.gathering import read_lines
     from myna.evaluation.mistakes import wrong_labels, wrong_spans
     from myna.evaluation.quantities import duration
@@ -233,6 +236,7 @@ def _model_page(model: ModelFacts, say: Phrase) -> ModelPage:
         fills=[sample for sample in model.samples if "blanks" in sample],
         written=_written_page(model, say) if kind in findings.WRITTEN else None,
         contamination=findings.contaminated(model, say),
+        curve=curve_page(model.scores, say),
     )
 
 

@@ -87,6 +87,13 @@ class Scores:
             self._compare("macro_f1", metrics.macro_f1_of_labels, counted)
             self._compare("mcc", metrics.matthews_of_labels, counted)
 
+    def say_learned_from(self, counts: Mapping[str, int]) -> None:
+        """Puts beside the scores of some simple methods from how many examples these have learned."""
+        for entry in self.metrics.values():
+            for name, count in counts.items():
+                if name in entry["baselines"]:
+                    entry["baselines"][name]["learned_from"] = count
+
     def _measures(self, measure: Measure) -> None:
         self.main = self.main or measure
 

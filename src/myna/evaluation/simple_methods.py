@@ -7,29 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myna.corpus.document import Corpus, Span
+from myna.corpus.sentences import Bounds
 from myna.evaluation import baselines, metrics, text_baselines
+from myna.evaluation.linear_crf import MOST_UNITS, linear_crf
 from myna.evaluation.ngrams import CharacterNgrams
-from myna.evaluation.perceptron import structured_perceptron
 from myna.evaluation.retrieval import Pairing, by_bm25, by_tfidf
 from myna.ledger import Ledger
 from myna.tasks.examples import Example
 from myna.tasks.segmentation import WORD
 from myna.tasks.units import sentences, tags_of, units
-from myna.tasks.viterbi import spans_of
+from myna.tasks.viterbi import in_bio, in_bioes, spans_of
 from myna.tasks.words import words_of
+
+# How many times the sentences the linear CRF learns from where it may take some minutes.
+_THOROUGH = 4
 
 
 class Simple:
     """The simple methods, which have seen the training examples. Each function gives what each says, by its name.
 
-    ``all_trained`` are those that the model was trained on where the simple methods did with fewer. ``thorough``: those
-    too that take a minute. What is to be told of them goes into ``ledger``.
+    ``all_trained`` are those that the model was trained on where the simple methods did with fewer. ``thorough``: one
+    that takes long learns from more. What is to be told of them goes into ``ledger``, and into ``learned_from`` of how
+    many sentences one has learned that does not take all.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Simple:
     ) -> None:
         self.trained, self.corpus, self.all_trained = trained, corpus, all_trained or trained
         self.ledger, self.thorough = ledger or Ledger(), thorough
+        self.learned_from: dict[str, int] = {}
 
     def labels(self, examples: Sequence[Example]) -> dict[str, list[str]]:
         """What each method says of each text, or pair of texts."""
@@ -88,15 +93,24 @@ class Simple:
         tags = [example.tags or () for example in self.trained]
         (commonest,) = baselines.majority((tag for line in tags for tag in line), 1)
         told = {"most_frequent_tag_of_word": baselines.most_frequent_tag(cut[0], tags, cut[1], commonest)}
-        return {**told, **self._perceptron(cut, tags)}
+        return {**told, "linear_crf": self._linear_crf(cut, tags)}
 
-    def _perceptron(self, cut: Sequence[Sequence[Sequence[str]]], tags: Sequence[Sequence[str]]) -> dict[str, Any]:
-        """The tags by a structured perceptron, where it is asked for."""
-        if not self.thorough:
-            return {}
-        found, read = structured_perceptron(cut[0], tags, cut[1])
-        self.ledger.note("texts that the structured perceptron learned from", read)
-        return {"structured_perceptron": found}
+    def _linear_crf(self, cut: Sequence[Sequence[Sequence[str]]], tags: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The tags that a linear CRF gives the units of the second of two, which has learned from the first."""
+        most = MOST_UNITS * (_THOROUGH if self.thorough else 1)
+        found, self.learned_from["linear_crf"] = linear_crf(cut[0], tags, cut[1], most)
+        self.ledger.note("sentences that the linear CRF learned from", self.learned_from["linear_crf"])
+        return found
+
+    def _units(self, examples: Sequence[Example]) -> tuple[list[list[list[Bounds]]], list[list[list[str]]]]:
+        """The bounds of the units of the trained and of the asked examples, and these as strings."""
+        both = (self.trained, examples)
+        bounds = [[units(e.text) for e in some] for some in both]
+        cut = [
+            [[e.text[a:b] for a, b in line] for e, line in zip(some, lines, strict=True)]
+            for some, lines in zip(both, bounds, strict=True)
+        ]
+        return bounds, cut
 
     def words(self, examples: Sequence[Example]) -> dict[str, list[list[Span]]]:
         """The words that each method finds in each text; what is in no known word is cut into units."""
@@ -106,10 +120,16 @@ class Simple:
             sorted([*places, *(unit for gap in gaps(places, len(e.text)) for unit in units(e.text, *gap))])
             for e, places in zip(examples, matched, strict=True)
         ]
-        every = [units(e.text) for e in examples]
+        (learned, every), cut = self._units(examples)
+        tags = [in_bioes(tags_of(line, e.spans or ())[0]) for e, line in zip(self.trained, learned, strict=True)]
+        tagged = self._linear_crf(cut, tags)
+        by_crf = [spans_of(in_bio(line), places) for line, places in zip(tagged, every, strict=True)]
         return {
-            name: [[Span(start, end, WORD) for start, end in line] for line in lines]
-            for name, lines in (("longest_match", found), ("single_characters", every))
+            **{
+                name: [[Span(start, end, WORD) for start, end in line] for line in lines]
+                for name, lines in (("longest_match", found), ("single_characters", every))
+            },
+            "linear_crf": by_crf,
         }
 
     def answers(self, examples: Sequence[Example]) -> dict[str, list[str]]:
@@ -128,16 +148,12 @@ class Simple:
 
     def spans(self, examples: Sequence[Example]) -> dict[str, Sequence[Collection[metrics.SpanTuple]]]:
         """The spans that each method finds in each text."""
-        bounds = [[units(e.text) for e in some] for some in (self.trained, examples)]
-        cut = [
-            [[e.text[a:b] for a, b in line] for e, line in zip(some, lines, strict=True)]
-            for some, lines in zip((self.trained, examples), bounds, strict=True)
-        ]
+        bounds, cut = self._units(examples)
         tags = [tags_of(line, e.spans or ())[0] for e, line in zip(self.trained, bounds[0], strict=True)]
         tagged = baselines.most_frequent_tag(cut[0], tags, cut[1])
         marked = [e.spans or () for e in self.trained]
         names = baselines.known_names([e.text for e in self.trained], marked, [e.text for e in examples])
-        told = {"most_frequent_tag": tagged, **self._perceptron(cut, tags)}
+        told = {"most_frequent_tag": tagged, "linear_crf": self._linear_crf(cut, tags)}
         found: dict[str, Sequence[Collection[metrics.SpanTuple]]] = {
             name: [spans_of(line, places) for line, places in zip(lines, bounds[1], strict=True)]
             for name, lines in told.items()

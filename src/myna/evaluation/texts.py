@@ -226,10 +226,11 @@ def form_counts(expected: Sequence[str], written: Sequence[str]) -> Floats:
 # The figures of a text beside the one that was expected, by name: what is counted, and the figure of the sums.
 Counts = Callable[[Sequence[str], Sequence[str]], Floats]
 Figures = Mapping[str, tuple[Floats, Callable[[Floats], Floats]]]
+FIGURES = (*ROUGE, "bleu", "chrf", "exact_match")
 
 
 def figures_of(names: Sequence[str], expected: Sequence[str], written: Sequence[str]) -> Figures:
-    """Statistics ``(texts, …)`` and their metric by name: of ``ROUGE``, ``bleu``, ``chrf``, ``exact_match``."""
+    """Statistics ``(texts, …)`` and their metric by name, of ``FIGURES``."""
     found: dict[str, tuple[Floats, Callable[[Floats], Floats]]] = {}
     if any(name in ROUGE for name in names):
         counts = rouge_counts(expected, written)

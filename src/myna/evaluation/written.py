@@ -78,6 +78,8 @@ def judge_texts(
 def line_of_text(example: Example, said: Written | Extracted) -> dict[str, Any]:
     """What ``predictions.jsonl`` has of a text."""
     told = {name: value for name, value in said.answer().items() if name != "text"}
+    if isinstance(said, Written) and said.targets and not said.cut:
+        told["bits"] = round(said.nats / math.log(2), 4)  # What the text by hand costs the model, with its end.
     return {"source": example.text, "target": example.target, "predicted": said.text, **told}
 
 

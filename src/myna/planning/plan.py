@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from myna import stages
+from myna.curves import curves_of, kept_of
 from myna.errors import InputError, RunError
 from myna.files import write_text
 from myna.objectives.protocol import Batch
@@ -25,7 +26,7 @@ from myna.planning.prepared import Prepared, prepare
 from myna.planning.sample import sample_run
 from myna.planning.trial import Trial, batches_of, steps_of
 from myna.recipe import Recipe, to_toml
-from myna.seeds import one_by_one, trainings_of
+from myna.seeds import best_of, one_by_one
 from myna.training.arithmetic import useful_flops
 from myna.training.machine import available_bytes
 from myna.training.schedules import Schedule, make_schedule
@@ -215,8 +216,10 @@ def _with_choice(recipe: Recipe, run: Path, folder: Path, key: str, scratch: Pat
 
 
 def _each_alone(recipe: Recipe) -> Recipe:
-    """The recipe with a table for each seed; who names one of several seeds as teacher or summarizer has the first."""
-    several = {name: next(iter(found.values())) for name in recipe.finetune if (found := trainings_of(recipe, name))}
+    """The recipe with a table for each training; a teacher or summarizer of several seeds, or with a curve, is one."""
+    several = {name: next(iter(found.values())) for name, found in best_of(recipe).items()}
+    curves = {name: kept_of(name, curve) for name, curve in curves_of(recipe).items()}
+    several |= {name: several.get(kept, kept) for name, kept in curves.items()}
     alone = one_by_one(recipe)
     tables = {
         name: config.model_copy(

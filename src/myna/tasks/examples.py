@@ -201,6 +201,13 @@ def _classes(example: Example) -> Iterable[str]:
     return (tag[2:] for tag in example.tags if tag.startswith("B-"))
 
 
+def check_count(splits: Splits, count: int | None) -> None:
+    """Raises an :class:`InputError` where training has not so many examples."""
+    if count is not None and count > len(splits.train):
+        what = f"training has {len(splits.train):,} labelled examples, and {count:,} are asked for"
+        raise InputError(what, remedy="ask for no more (training_examples, curve), or add examples")
+
+
 def choose(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
     """``count`` of the examples, with each label in the share that it has among all, in an order that depends on their
     texts and the seed alone. A greater count holds what a smaller one does.
