@@ -204,6 +204,7 @@ ROWS = {
             ("found first", "search", "recall_at_1"),
             ("found among ten", "search", "recall_at_10"),
             ("mean reciprocal rank", "search", "mrr"),
+            seeds=(1,),
         ),
     )
 }
