@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from written_samples import table_of_samples
+
 from myna.evaluation.findings import PERCENT, manner
 from myna.evaluation.phrases import named, phrases
 from myna.evaluation.significance import over_runs
@@ -28,6 +30,7 @@ class Row:
       stands for the line's name), and the metric there. ``differences`` has all pairs of lines compared below.
     - ``lines``: a line is a heading, a judged stage, and a metric there, with the simple methods beside it.
 
+    Below, what the stages ``samples`` wrote is shown, good and bad; ``free``: texts that have no score of their own.
     A ``shared`` one is pre-trained once, for all rows whose recipes take a model from its run.
     """
 
@@ -39,6 +42,8 @@ class Row:
     seeds: Sequence[int] = (1, 2, 3)
     differences: bool = False
     shared: bool = False
+    samples: Sequence[str] = ()
+    free: bool = False
 
     @property
     def path(self) -> Path:
@@ -62,9 +67,9 @@ class Row:
         return {setting: (found[1], found[2]) for setting, found in settings.items() if found}
 
 
-def example(name: str, *lines: tuple[str, str, str], seeds: Sequence[int] = (1, 2, 3)) -> Row:
+def example(name: str, *lines: tuple[str, str, str], **more: Any) -> Row:
     """The row of a task's recipe ``examples/NAME/recipe.toml``, shown in the README beside it."""
-    return Row(name, f"examples/{name}/README.md", lines=lines, recipe="examples/{name}/recipe.toml", seeds=seeds)
+    return Row(name, f"examples/{name}/README.md", lines=lines, recipe="examples/{name}/recipe.toml", **more)
 
 
 def shared_model(name: str, *columns: tuple[str, str, str]) -> Row:
@@ -92,6 +97,8 @@ ROWS = {
         ),
         shared_model("encoder-chinese", ("perplexity at masked positions", "*", "perplexity")),
         shared_model("encoder-english", ("perplexity at masked positions", "*", "perplexity")),
+        shared_model("encoder-decoder", ("perplexity of a text filled in", "*", "perplexity")),
+        shared_model("decoder-chinese", ("bits per character", "*", "bits_per_character")),
         example("sentiment", ("accuracy", "sentiment", "accuracy"), ("macro F1", "sentiment", "macro_f1")),
         example("topics", ("macro F1", "sections", "macro_f1"), ("accuracy", "sections", "accuracy")),
         example("tweets", ("macro F1", "tweets", "macro_f1"), ("accuracy", "tweets", "accuracy")),
@@ -138,6 +145,67 @@ ROWS = {
             ("a small model, taught, accuracy", "small", "accuracy"),
             ("a small model, alone, accuracy", "small-alone", "accuracy"),
         ),
+        example(
+            "summaries",
+            ("written, ROUGE-L", "written", "rouge_l"),
+            ("… of texts unlike training's", "written", "rouge_l_new"),
+            ("written, ROUGE-1", "written", "rouge_1"),
+            ("chosen from long texts, ROUGE-L", "chosen", "rouge_l"),
+            ("chosen from long texts, ROUGE-1", "chosen", "rouge_1"),
+            seeds=(1,),
+            samples=("written",),
+        ),
+        example(
+            "summaries-first",
+            ("read whole, accuracy", "whole", "accuracy"),
+            ("the first window, accuracy", "first", "accuracy"),
+            ("the summary, accuracy", "summary", "accuracy"),
+            ("sentences chosen, ROUGE-L", "summarizer", "rouge_l"),
+        ),
+        example(
+            "translation",
+            ("to Chinese, BLEU", "to-chinese", "bleu"),
+            ("… of texts unlike training's", "to-chinese", "bleu_new"),
+            ("to Chinese, chrF", "to-chinese", "chrf"),
+            ("to English, BLEU", "to-english", "bleu"),
+            ("… of texts unlike training's", "to-english", "bleu_new"),
+            ("to English, chrF", "to-english", "chrf"),
+            seeds=(1,),
+            samples=("to-chinese", "to-english"),
+        ),
+        example(
+            "poems",
+            ("bits per character", "poems", "bits_per_character"),
+            ("form kept", "poems", "form_kept"),
+            ("runs of four characters said again", "poems", "repetition"),
+            ("longest copies from training", "poems", "memorised"),
+            seeds=(1,),
+            samples=("poems",),
+            free=True,
+        ),
+        example(
+            "news",
+            ("bits per character", "news", "bits_per_character"),
+            ("runs of four characters said again", "news", "repetition"),
+            ("longest copies from training", "news", "memorised"),
+            samples=("news",),
+            free=True,
+        ),
+        example(
+            "instructions",
+            ("ROUGE-L", "assistant", "rouge_l"),
+            ("… of requests unlike training's", "assistant", "rouge_l_new"),
+            ("exactly right", "assistant", "exact_match"),
+            seeds=(1,),
+            samples=("assistant",),
+        ),
+        example(
+            "sentence-search",
+            ("found first", "search", "recall_at_1"),
+            ("found among ten", "search", "recall_at_10"),
+            ("mean reciprocal rank", "search", "mrr"),
+            seeds=(1,),
+        ),
     )
 }
 
@@ -148,6 +216,7 @@ def table(row: Row, content: Mapping[str, Any]) -> str:
     lines = [*(_of_models(row, seeds) if row.columns else _of_tasks(row, seeds))]
     if row.differences and len(seeds) > 1:
         lines += ["", *_differences(row, seeds)]
+    lines += table_of_samples(next(iter(seeds.values())).get("samples", {}))
     commits = sorted({seed["commit"] for seed in seeds.values()})
     rate = statistics.median(seed["matrix_gflops"] for seed in seeds.values())
     made = f"`{content['command']}`, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, commit {', '.join(commits)}"

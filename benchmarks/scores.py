@@ -25,6 +25,7 @@ from typing import Any
 
 import pages
 from score_tables import ROOT, ROWS, Row, table
+from written_samples import samples_of
 
 from myna import files
 from myna.evaluation.gathering import count_parameters
@@ -75,7 +76,11 @@ def _run(row: Row, seed: int, to: Path, commit: str) -> dict[str, Any]:
     ]
     rates = [json.loads((place / "machine.json").read_text())["matrix_gflops"] for place in trained]
     models = {place.name: _size_and_speed(place) for place in trained if place.parent.name == "pretrain"}
-    return {"commit": commit, "matrix_gflops": statistics.median(rates), "models": models, "scores": scores}
+    samples = {
+        stage: samples_of(folder / "evaluate" / stage / "predictions.jsonl", not row.free) for stage in row.samples
+    }
+    told = {"commit": commit, "matrix_gflops": statistics.median(rates), "models": models, "scores": scores}
+    return told | ({"samples": samples} if samples else {})
 
 
 def _figure(figure: Mapping[str, Any]) -> dict[str, Any]:

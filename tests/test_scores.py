@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from pages import place  # type: ignore[import-not-found]
 from score_tables import ROWS, Row, example, shared_model, table  # type: ignore[import-not-found]
 from scores import _all_ended, in_order, settings_of  # type: ignore[import-not-found]
+from written_samples import samples_of, table_of_samples  # type: ignore[import-not-found]
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -136,3 +137,19 @@ def test_lines_are_compared_seed_by_seed() -> None:
     assert table(row, content).splitlines()[-3] == (
         "| `one` more than `two` | **+9.9 (+8.6 to +11.2)** | +5.0 (-58.5 to +68.5) |"
     )
+
+
+def test_samples_are_taken_from_the_best_to_the_worst_and_set_in_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    words = [f"w{n}" for n in range(12)]
+    lines = [
+        {"source": f"a|b {n}\n<c>", "target": " ".join(words), "predicted": " ".join(words[:n])}
+        for n in (7, 2, 11, 5, 9, 1, 12, 4, 8, 3, 10, 6)
+    ]
+    long = {"source": "x" * 300, "target": "y", "predicted": "y"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in [long, *lines]), encoding="utf-8")
+    assert [len(line["predicted"].split()) for line in samples_of(path)] == [11, 9, 7, 5, 3, 1]
+    assert [len(line["predicted"].split()) for line in samples_of(path, scored=False)] == [7, 2, 11, 5, 9, 1]
+    _, heading, _, first, *_ = table_of_samples({"good": samples_of(path)})
+    assert heading == "| `good` reads | it writes | expected |"
+    assert first.startswith("| a\\|b 11<br>&lt;c&gt; | w0 w1")
